@@ -1,10 +1,12 @@
 """What is computed both by tile registers, in the emulated processor, and by vectors, on this machine: case by case.
 
-A case computes arrays for a target. programs.py records the programs that it calls, and the memory of each call.
+A case computes arrays for a target, on a number of threads. programs.py records the programs that it calls, and the
+memory of each call; guest.py runs it in there.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -32,6 +34,7 @@ from neocog.nn.parameters import initial_parameters, variables_of
 from neocog.target.processor import Target
 
 Arrays = dict[str, np.ndarray]
+Case = Callable[[Target, int], Arrays]
 FEATURES = dict.fromkeys(
     ("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512bf16", "amx-tile", "amx-bf16", "amx-int8"), True
 )
@@ -122,38 +125,52 @@ TRAINED = {
 }
 
 
-def networks() -> dict[str, Callable[[Target], Arrays]]:
+def networks() -> dict[str, Case]:
     """Return all cases but for products alone, short ones first."""
-    found: dict[str, Callable[[Target], Arrays]] = {}
+    found: dict[str, Case] = {}
     for name, (layer, shape) in CONVOLUTIONS.items():
         # What is no image of the caller's lies in planes.
         graph = trace(Sequential(Conv2d(shape[-1], 1), layer), shape)
-        found[f"convolution: {name}"] = lambda target, graph=graph: features(target, graph, 3)
+        found[f"convolution: {name}"] = lambda *given, graph=graph: features(*given, graph, 3)
     for name, (layer, shape) in FIRST.items():
         graph = trace(Sequential(layer), shape)
-        found[f"convolution: {name}"] = lambda target, graph=graph: features(target, graph, 2)
+        found[f"convolution: {name}"] = lambda *given, graph=graph: features(*given, graph, 2)
     for name, (layer, activation, shape) in POOLED.items():
         graph = trace(Sequential(Conv2d(shape[-1], 1), layer, activation, MaxPool2d(2), Conv2d(5, 1)), shape)
-        found[f"pooled: {name}"] = lambda target, graph=graph: features(target, graph, 3)
+        found[f"pooled: {name}"] = lambda *given, graph=graph: features(*given, graph, 3)
     for width, count in ((512, 1), (33, 5), (33, 33)):
         graph = trace(Sequential(Conv2d(32, 1), ReLU(), Flatten(), Linear(width), Linear(7)), (3, 4, 32))
         name = f"fully connected: {width}, {count} images"
-        found[name] = lambda target, graph=graph, count=count: features(target, graph, count)
+        found[name] = lambda *given, graph=graph, count=count: features(*given, graph, count)
     for count in (1, 40):
-        found[f"network: {count} images"] = lambda target, count=count: features(target, TAILS, count)
-    found["network: NaN, infinities, denormals"] = lambda target: features(target, TAILS, 7, special=True)
+        found[f"network: {count} images"] = lambda *given, count=count: features(*given, TAILS, count)
+    found["network: NaN, infinities, denormals"] = lambda *given: features(*given, TAILS, 7, special=True)
     for count in (1, 9):
-        found[f"network in int8: {count} images"] = lambda target, count=count: in_int8(target, count)
+        found[f"network in int8: {count} images"] = lambda *given, count=count: in_int8(*given, count)
     for name, (graph, count) in TRAINED.items():
-        found[f"training: {name}"] = lambda target, graph=graph, count=count: trained(target, graph, count)
+        found[f"training: {name}"] = lambda *given, graph=graph, count=count: trained(*given, graph, count)
     return found
+
+
+def digest(arrays: Arrays) -> str:
+    """Return what two results of the same bits have in common; every NaN counts as the same."""
+    found = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        bits = np.where(np.isnan(value), np.float32(np.nan), value).astype(np.float32)
+        found.update(f"{name} {bits.shape}\n".encode() + bits.tobytes())
+    return found.hexdigest()[:16]
 
 
 # --- networks ---------------------------------------------------------------------------------------------------------
 
 
-def features(target: Target, graph: Graph, count: int, *, special: bool = False) -> Arrays:
+def features(target: Target, threads: int, graph: Graph, count: int, *, special: bool = False) -> Arrays:
     """Return what a network of drawn parameters gives for drawn images, some with numbers out of the ordinary."""
+    return answering(target, threads, graph, count, special=special)()
+
+
+def answering(target: Target, threads: int, graph: Graph, count: int, *, special: bool = False) -> Callable[[], Arrays]:
+    """Return what asks such a network, which stays in memory."""
     rng = np.random.default_rng(1)
     parameters = {v.name: (rng.normal(size=v.shape) * 0.2).astype(np.float32) for v in variables_of(graph)}
     sides = (graph.input.height, graph.input.width, graph.input.channels)
@@ -166,21 +183,25 @@ def features(target: Target, graph: Graph, count: int, *, special: bool = False)
         first = graph.nodes[0].name
         parameters[f"{first}.bias"][:] = 0
         parameters[f"{first}.weight"][..., 3] *= np.float32(1e-40)
-    with np.errstate(all="ignore"):
-        predictor = NativeEngine(target, precision="bfloat16").predictor(graph, parameters, 1)
-        return {"features": predictor.features(images).copy()}
+    predictor = NativeEngine(target, precision="bfloat16").predictor(graph, parameters, threads)
+
+    def ask() -> Arrays:
+        with np.errstate(all="ignore"):
+            return {"features": predictor.features(images).copy()}
+
+    return ask
 
 
-def in_int8(target: Target, count: int) -> Arrays:
+def in_int8(target: Target, threads: int, count: int) -> Arrays:
     """Return what a network answers in int8, whose sums must be those of the oracle."""
     parameters, scales, images, wanted = tiles_case()
-    logits = NativeEngine(target).int8_predictor(IN_TILES, parameters, scales, 1).logits(images[:count])
+    logits = NativeEngine(target).int8_predictor(IN_TILES, parameters, scales, threads).logits(images[:count])
     if (logits != wanted[:count]).any():
-        raise AssertionError("vectors have other numbers than the oracle")
+        raise AssertionError("these are not the numbers of the oracle")
     return {"logits": logits.copy()}
 
 
-def trained(target: Target, graph: Graph, count: int, steps: int = 2) -> Arrays:
+def trained(target: Target, threads: int, graph: Graph, count: int, steps: int = 2) -> Arrays:
     """Return gradients, parameters and momentum behind some steps."""
     rng = np.random.default_rng(5)
     sides = (graph.input.height, graph.input.width, graph.input.channels)
@@ -188,7 +209,7 @@ def trained(target: Target, graph: Graph, count: int, steps: int = 2) -> Arrays:
     labels = rng.integers(0, graph.classes, count).astype(np.int32)
     settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), count)
     engine = NativeEngine(target, precision="bfloat16")
-    program = engine.train_program(graph, initial_parameters(graph), settings, 1)
+    program = engine.train_program(graph, initial_parameters(graph), settings, threads)
     found: Arrays = {}
     for step in range(steps):
         found[f"logits {step}"] = program.step(images, labels, 0.05).logits.copy()

@@ -56,7 +56,7 @@ class Exporter:
         for name, case in cases.networks().items():
             if _is_wanted(name, wanted):
                 with patch.object(Executable, "run", self._recording(name, Executable.run)):
-                    case(VECTORS)
+                    case(VECTORS, 1)
         (self.root / "list").write_text("".join(f"{line}\n" for line in self._lines))
 
     def _recording(self, name, run):

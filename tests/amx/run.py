@@ -1,6 +1,6 @@
 """Run neocog's code for tile registers (AMX) in an emulated processor, and compare its bits with those of vectors.
 
-    python tests/amx/run.py --bochs FOLDER [--kernel FILE] [--work FOLDER] [CASE …]
+    python tests/amx/run.py --bochs FOLDER [--kernel FILE] [--work FOLDER] [--python] [NAME …]
 
 See README.md beside this file. It ends with 0 where all that was computed there has the bits that this machine gets.
 """
@@ -8,62 +8,19 @@ See README.md beside this file. It ends with 0 where all that was computed there
 from __future__ import annotations
 
 import argparse
-import hashlib
-import os
+import json
 import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-TESTS, ROOT = HERE.parent, HERE.parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(TESTS)]
+TESTS, ROOT = Path(__file__).resolve().parents[1], Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "src"), str(TESTS), *(str(TESTS / folder) for folder in ("jit", "conformance"))]
 
-TOOLS = {"g++": "g++", "make": "make", "patch": "patch", "xorriso": "xorriso", "cpio": "cpio", "gcc": "gcc"}
-LOADER = {
-    "isolinux.bin": (Path("/usr/lib/ISOLINUX/isolinux.bin"), "isolinux"),
-    "ldlinux.c32": (Path("/usr/lib/syslinux/modules/bios/ldlinux.c32"), "syslinux-common"),
-}
-OPTIONS = (
-    *("--enable-x86-64", "--enable-cpu-level=6", "--enable-avx", "--enable-evex", "--enable-amx"),
-    *("--enable-all-optimizations", "--disable-debugger", "--disable-docbook", "--with-nogui", "--without-x11"),
-)
-MEMORY = 1024  # MiB of the emulated machine
-RATE = 400_000_000  # instructions that count as a second there
-SETTINGS = """\
-display_library: nogui
-memory: guest={memory}, host={memory}, block_size=512
-romimage: file={source}/bios/BIOS-bochs-latest
-vgaromimage: file={source}/bios/VGABIOS-lgpl/VGABIOS-lgpl-latest.bin
-cpu: model=sapphire_rapids, count=1, ips={rate}, reset_on_triple_fault=0, ignore_bad_msrs=1
-clock: sync=none, time0=utc
-ata0-master: type=cdrom, path={image}, status=inserted
-boot: cdrom
-com1: enabled=1, mode=file, dev={output}
-log: {log}
-panic: action=fatal
-error: action=ignore
-info: action=ignore
-debug: action=ignore
-"""
-# Without these Linux starts in Bochs; with them it has hung ahead of its first process.
-WITHOUT = "pcid,serialize,smap,erms,fsrm,invpcid"
-CONSOLE = "console=ttyS0 earlyprintk=serial,ttyS0,115200"
-BOOT = f"""\
-serial 0 115200
-default linux
-prompt 0
-label linux
-kernel /vmlinuz
-append initrd=/initrd {CONSOLE} panic=-1 edd=off nokaslr mitigations=off tsc=reliable clearcpuid={WITHOUT}
-"""
-ENDS = ("the end of all programs", "Kernel panic")
+from amx.machine import END, HERE, Machine, MissingError, build_emulator, check_tools  # noqa: E402
 
-
-class MissingError(Exception):
-    """What this machine lacks."""
+PYTHON_MEMORY = 2048  # MiB
 
 
 def arguments() -> argparse.Namespace:
@@ -72,59 +29,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kernel", type=Path, help="Linux, 5.16 or later (default: the newest of /boot)")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "amx", help="folder for what is built")
     parser.add_argument("--hours", type=float, default=2.0, help="after which it is given up")
-    parser.add_argument("cases", nargs="*", help="how the names of cases begin (default: all)")
+    parser.add_argument("--python", action="store_true", help="run Python in there, in place of compiled programs")
+    parser.add_argument("names", nargs="*", help="how the names of cases begin, or of checks (default: all)")
     return parser.parse_args()
 
 
-def check_tools(bochs: Path, kernel: Path | None) -> Path:
-    """Return the kernel.
+def check_vectors() -> None:
+    """Check that this machine computes what the manual says.
 
     Raises:
-        MissingError: something that is needed is not there.
-    """
-    missing = [f"{tool} (Debian: {package})" for tool, package in TOOLS.items() if shutil.which(tool) is None]
-    missing += [f"{place} (Debian: {package})" for place, package in LOADER.values() if not place.is_file()]
-    if not (bochs / "cpu" / "avx" / "amx.cc").is_file():
-        missing.append(f"sources of Bochs 3 in {bochs}: there is no cpu/avx/amx.cc")
-    kernels = sorted(Path("/boot").glob("vmlinuz-*"), key=lambda path: path.stat().st_mtime)
-    kernel = kernel or (kernels[-1] if kernels else None)
-    if kernel is None or not kernel.is_file():
-        missing.append("a kernel: give one with --kernel (Debian: apt-get download linux-image-…, dpkg-deb -x)")
-    if missing:
-        raise MissingError("\n".join(missing))
-    assert kernel is not None
-    return kernel
-
-
-def build_emulator(bochs: Path, work: Path) -> Path:
-    """Return the emulator, mended by bochs.patch. Its sources are copied, so that theirs stay as they are."""
-    patch = HERE / "bochs.patch"
-    emulated = (bochs / "cpu" / "avx" / "amx.cc").read_bytes()  # another checkout is another emulator
-    state = hashlib.sha256(patch.read_bytes() + emulated + repr((OPTIONS, str(bochs))).encode()).hexdigest()[:16]
-    source, made = work / "bochs", work / f"bochs-{state}"
-    if made.is_file() and source.is_dir():
-        return made
-    print("building the emulator", flush=True)
-    shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(bochs, source, symlinks=True)
-    environment = os.environ | dict.fromkeys(("CFLAGS", "CXXFLAGS"), "-O3 -fomit-frame-pointer -pipe")
-    with (work / "build.log").open("wb") as log:
-        for command in (
-            ["patch", "-p1", "-i", str(patch)],
-            ["./configure", *OPTIONS],
-            ["make", f"-j{len(os.sched_getaffinity(0))}", "bochs"],
-        ):
-            subprocess.run(command, cwd=source, env=environment, stdout=log, stderr=log, check=True)
-    shutil.copy2(source / "bochs", made)
-    return made
-
-
-def prepare(wanted: list[str], work: Path) -> dict[str, str]:
-    """Return what programs must print, and leave them in a folder: each is compiled here, and its memory is this
-    machine's, where vectors computed the same.
+        MissingError: it has not the instructions that a comparison needs.
     """
     from amx import cases
-    from amx.programs import VECTORS, Exporter
+    from amx.programs import VECTORS
     from neocog.jit.host import host_target
 
     has = host_target().features.split(",")
@@ -135,59 +52,25 @@ def prepare(wanted: list[str], work: Path) -> dict[str, str]:
         x, w = cases.FACTORS[name]()
         if (cases.products(VECTORS, x, w) != cases.exact_products(x, w)).any():
             raise AssertionError(f"vectors are not what the manual says: products of {name} factors")
-    shutil.rmtree(work / "root", ignore_errors=True)
-    exporter = Exporter(work / "root")
+
+
+# --- compiled programs ------------------------------------------------------------------------------------------------
+
+
+def run_programs(machine: Machine, wanted: list[str]) -> tuple[int, list[str]]:
+    """Return how many calls were compared, and what is not as it should be. Each program is compiled here, and its
+    memory is this machine's, where vectors computed the same.
+    """
+    from amx.programs import Exporter
+
+    root = machine.work / "root"
+    shutil.rmtree(root, ignore_errors=True)
+    exporter = Exporter(root)
     exporter.export(wanted)
-    return exporter.expected
-
-
-def make_image(kernel: Path, work: Path) -> Path:
-    """Return a CD of Linux whose memory disk holds the programs."""
-    root, disc, image = work / "root", work / "disc", work / "disc.iso"
-    shutil.rmtree(disc, ignore_errors=True)
-    disc.mkdir()
+    if not exporter.expected:
+        return 0, []
     subprocess.run(["gcc", "-static", "-O1", "-s", "-o", root / "init", HERE / "init.c"], check=True)
-    names = subprocess.run(["find", ".", "-print0"], cwd=root, capture_output=True, check=True).stdout
-    with (disc / "initrd").open("wb") as archive:
-        packed = ["cpio", "--null", "--create", "--format=newc", "--owner=0:0", "--quiet"]
-        subprocess.run(packed, cwd=root, input=names, stdout=archive, check=True)
-    shutil.copy2(kernel, disc / "vmlinuz")
-    (disc / "isolinux.cfg").write_text(BOOT)
-    for name, (place, _) in LOADER.items():
-        shutil.copy2(place, disc / name)
-    booted = ["-b", "isolinux.bin", "-c", "boot.cat", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
-    command = ["xorriso", "-as", "mkisofs", "-quiet", "-R", "-o", str(image), *booted, str(disc)]
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    return image
-
-
-def emulate(emulator: Path, image: Path, work: Path, hours: float) -> list[str]:
-    """Return the lines that the emulated machine says until it switches itself off."""
-    output, settings = work / "output.txt", work / "bochsrc"
-    output.unlink(missing_ok=True)
-    places = {"source": work / "bochs", "image": image, "output": output, "log": work / "bochs.log"}
-    settings.write_text(SETTINGS.format(memory=MEMORY, rate=RATE, **places))
-    process = subprocess.Popen(
-        [emulator, "-q", "-f", settings], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    end, shown = time.monotonic() + hours * 3600, 0
-    try:
-        while process.poll() is None and time.monotonic() < end:
-            time.sleep(1)
-            lines = _lines(output)
-            for line in lines[shown:-1]:
-                print(f"  {line}", flush=True)
-            shown = max(shown, len(lines) - 1)
-            if any(sign in line for sign in ENDS for line in lines[:-1]):
-                break
-    finally:
-        process.kill()
-        process.wait()
-    return _lines(output)
-
-
-def _lines(output: Path) -> list[str]:
-    return output.read_text(errors="replace").replace("\r", "").split("\n") if output.is_file() else []
+    return len(exporter.expected), compare(exporter.expected, machine.run(root))
 
 
 def compare(expected: dict[str, str], lines: list[str]) -> list[str]:
@@ -199,24 +82,60 @@ def compare(expected: dict[str, str], lines: list[str]) -> list[str]:
     return wrong + [f"{name}: {told.get(name, 'did not run')}" for name in expected if name not in found]
 
 
+# --- Python -----------------------------------------------------------------------------------------------------------
+
+
+def run_python(machine: Machine, wanted: list[str]) -> tuple[int, list[str]]:
+    """Return how many checks ran, and what is not as it should be."""
+    from amx import checks, python_root
+    from neocog.target.processor import Target
+
+    names = [name for name in checks.CHECKS if not wanted or any(name.startswith(each) for each in wanted)]
+    if not names:
+        return 0, []
+    root, objects, told = (
+        machine.work / name for name in ("python", "python-objects", f"{machine.emulator.name}.json")
+    )
+    if not told.is_file():  # the emulator's processor does not change
+        python_root.make_root(root, ["-m", "amx.guest", "processor"])
+        found = re.search(r"^processor (\{.*\})$", "\n".join(machine.run(root)), re.MULTILINE)
+        if found is None:
+            return len(names), [f"the machine did not say what its processor is: {machine.work / 'output.txt'}"]
+        told.write_text(found[1])
+    target = Target(**json.loads(told.read_text()))
+    expected = python_root.digests(target)
+    python_root.compile_ahead(target, objects)
+    python_root.make_root(root, ["-m", "amx.guest", "check", "/digests", *wanted], objects)
+    (root / "digests").write_text(json.dumps(expected))
+    lines = machine.run(root)
+    passed = {found[1] for line in lines if (found := re.match(r"passed (.+?)  \(", line))}
+    wrong = [f"{name}: not passed" for name in names if name not in passed]
+    return len(names), wrong + ([] if END in lines else ["the machine did not come to its end"])
+
+
 def main() -> int:
     options = arguments()
     work = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     try:
         kernel = check_tools(options.bochs.resolve(), options.kernel)
-        expected = prepare(options.cases, work)
+        check_vectors()
     except MissingError as error:
         print(f"missing:\n{error}", file=sys.stderr)
         return 2
-    if not expected:
-        print(f"no case's name begins with {' or '.join(options.cases)}", file=sys.stderr)
-        return 2
     emulator = build_emulator(options.bochs.resolve(), work)
-    wrong = compare(expected, emulate(emulator, make_image(kernel, work), work, options.hours))
+    if options.python:
+        machine = Machine(emulator, kernel, work, PYTHON_MEMORY, options.hours)
+        count, wrong = run_python(machine, options.names)
+    else:
+        count, wrong = run_programs(Machine(emulator, kernel, work, hours=options.hours), options.names)
+    if not count:
+        print(f"no name begins with {' or '.join(options.names)}", file=sys.stderr)
+        return 2
     for each in wrong:
         print(each, file=sys.stderr)
-    print(f"{len(expected)} calls, {len(wrong)} differences; what the machine said is in {work / 'output.txt'}")
+    kind = "checks" if options.python else "calls"
+    print(f"{count} {kind}, {len(wrong)} differences; what the machine said is in {work / 'output.txt'}")
     return 1 if wrong else 0
 
 

@@ -1,0 +1,397 @@
+"""How Python's processes come to tile registers, are refused them, compute with them, and leave them.
+
+Each runs within the emulated machine, in a child that guest.py forks for it. Digests in EXPECTED are of what vectors
+computed on the machine outside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from llvmlite import ir
+
+from amx import cases
+from amx.guest import in_a_child, permitted
+from neocog.emit.builder import I8, PTR
+from neocog.emit.program import STAGE_TYPE
+from neocog.engines import get_engine
+from neocog.engines.native import NativeEngine
+from neocog.engines.native.prediction import NativePredictor
+from neocog.engines.precision import settled, would_gain
+from neocog.errors import EngineError, NeocogWarning
+from neocog.jit import executable
+from neocog.jit.codegen import generate
+from neocog.jit.compile import load_objects
+from neocog.jit.host import has_tiles, host_target, why_no_tiles, with_tiles
+from neocog.jit.team import Job, Team
+from neocog.nn.parameters import initial_parameters
+from neocog.system import ARCH_PRCTL
+from neocog.target.processor import Target
+
+EXPECTED: dict[str, str] = {}  # of each case, what vectors computed
+COMPUTED = (
+    *("network: 40 images", "network: NaN, infinities, denormals", "network in int8: 9 images"),
+    *("training: plain", "training: strides", "training: normalized", "training: depthwise"),
+)
+NETWORK, TRAINING = "network: 40 images", "training: plain"
+COUNT = 40  # images of that network
+REFUSED = "the system does not let this process use AMX"
+CONFIGURATION = bytes([1] + 15 * [0] + 8 * [64, 0] + 16 * [0] + 8 * [16] + 8 * [0])
+"""What neocog sets the registers up with: the palette, then columns and rows of each."""
+SMALL_STACK = 4096  # bytes: enough for signals of a thread without tiles
+ASKED = 40  # times that a signal comes, spread over the time of a call
+TESTS = "not llvm_writes and not what_stores"  # what takes LLVM minutes in here and hangs on no register
+
+
+def given() -> Target:
+    """Ask for tile registers, and return the processor with them."""
+    target = with_tiles(host_target())
+    assert target.tiles, why_no_tiles()
+    assert permitted()
+    return target
+
+
+def computes(name: str, threads: int, target: Target | None = None) -> None:
+    """Check that a case has the bits of vectors."""
+    found = cases.digest(cases.networks()[name](target or given(), threads))
+    assert found == EXPECTED[name], f"{name}, {threads} threads: other bits"
+
+
+def answering(threads: int, target: Target | None = None) -> Callable[[], None]:
+    """Return what asks a network and checks its answer."""
+    ask = cases.answering(target or given(), threads, cases.TAILS, COUNT)
+
+    def check() -> None:
+        assert cases.digest(ask()) == EXPECTED[NETWORK], f"{threads} threads: other bits"
+
+    return check
+
+
+def bare(*names: str) -> Callable[..., None]:
+    """Return a function that executes instructions, of its first address, and is to be kept while it may run."""
+    target = replace(host_target(), tiles=True)
+    module = ir.Module(name="bare")
+    module.triple = target.triple
+    function = ir.Function(module, STAGE_TYPE, "run")
+    b = ir.IRBuilder(function.append_basic_block())
+    for name in names:
+        of_memory, of_tile = name in ("ldtilecfg", "sttilecfg"), name == "tilezero"
+        kinds = [PTR] if of_memory else [I8] if of_tile else []
+        called = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), f"llvm.x86.{name}")
+        address = function.args[0 if name == "sttilecfg" else 1]
+        b.call(called, [address] if of_memory else [ir.Constant(I8, 0)] if of_tile else [])
+    b.ret_void()
+    return load_objects([generate(str(module), target)], ["run"]).functions["run"]
+
+
+def handles_signals_on(size: int) -> ctypes.Array[ctypes.c_char]:
+    """Have this thread handle signals on a stack of a size, which is returned, and must be kept."""
+
+    class Stack(ctypes.Structure):
+        _fields_ = (("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+    memory = ctypes.create_string_buffer(size)
+    stack = Stack(ctypes.addressof(memory), 0, size)
+    assert ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None) == 0
+    return memory
+
+
+def filter_system_calls() -> None:
+    """Have Linux refuse to give tiles, as the filter of a container may (seccomp)."""
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+    load, equal, answer, allow, error = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050001
+    instructions = (
+        *((load, 0, 0, 0), (equal, 0, 3, ARCH_PRCTL)),  # the number of the call
+        *((load, 0, 0, 16), (equal, 0, 1, 0x1023)),  # its first argument
+        *((answer, 0, 0, error), (answer, 0, 0, allow)),
+    )
+    kind = np.dtype([("code", "u2"), ("yes", "u1"), ("no", "u1"), ("value", "u4")])
+    memory = np.array(list(instructions), kind)
+    program, call = Program(len(memory), memory.ctypes.data), ctypes.CDLL(None).prctl
+    assert call(38, 1, 0, 0, 0) == 0  # no new privileges
+    assert call(22, 2, ctypes.byref(program), 0, 0) == 0
+
+
+def is_refused() -> None:
+    """Check that there are no tiles, that networks answer without, and that an engine for tiles is refused."""
+    with_them = replace(host_target(), tiles=True, byte_tiles=True)
+    engine = pickle.loads(pickle.dumps(NativeEngine(with_them, precision="bfloat16")))
+    assert with_tiles(host_target()) == host_target()
+    assert not permitted()
+    assert why_no_tiles() == REFUSED
+    assert not would_gain()
+    assert settled("auto") == "float32"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert settled("bfloat16") == "bfloat16"
+    assert [REFUSED in str(each.message) for each in told if each.category is NeocogWarning] == [True]
+    computes(NETWORK, 1, host_target())
+    with pytest.raises(EngineError, match=REFUSED):
+        engine.predictor(cases.TAILS, initial_parameters(cases.TAILS), 1).logits(np.zeros((1, 9, 12, 3), np.float32))
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+def a_tile_instruction_ends_a_process_that_did_not_ask() -> None:
+    """So the processor and Linux do as they should, and asking is no idle question."""
+    execute, block = bare("ldtilecfg", "tilerelease"), ctypes.create_string_buffer(CONFIGURATION, 64)
+    assert in_a_child(lambda: execute(0, ctypes.addressof(block), 0, 0, 0, 0)) == -signal.SIGILL
+
+
+def tiles_are_asked_for_when_bfloat16_is() -> None:
+    target = host_target()
+    assert has_tiles(target)
+    assert not target.tiles
+    assert not NativeEngine().target.tiles
+    assert not permitted()
+    assert settled("auto") == "bfloat16"
+    assert permitted()
+    assert would_gain()
+    assert why_no_tiles() is None
+    assert get_engine("native", "auto").precision == "bfloat16"
+    assert NativeEngine(precision="bfloat16").target == replace(target, tiles=True, byte_tiles=True)
+    assert not NativeEngine().target.tiles
+    execute, block = bare("ldtilecfg", "tilerelease"), ctypes.create_string_buffer(CONFIGURATION, 64)
+    execute(0, ctypes.addressof(block), 0, 0, 0, 0)
+
+
+def a_small_stack_for_signals_means_no_tiles() -> None:
+    kept = handles_signals_on(SMALL_STACK)
+    is_refused()
+    assert len(kept) == SMALL_STACK
+
+
+def a_small_stack_of_another_thread_means_no_tiles() -> None:
+    ready, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        kept = handles_signals_on(SMALL_STACK)
+        ready.set()
+        done.wait()
+        assert len(kept) == SMALL_STACK
+
+    other = threading.Thread(target=work)
+    other.start()
+    ready.wait()
+    try:
+        is_refused()
+    finally:
+        done.set()
+        other.join()
+
+
+def a_filter_of_system_calls_means_no_tiles() -> None:
+    filter_system_calls()
+    is_refused()
+
+
+def threads_from_before_may_use_them_too() -> None:
+    go, passed = threading.Event(), []
+
+    def late() -> None:
+        go.wait()
+        computes(NETWORK, 1)
+        passed.append(True)
+
+    older = threading.Thread(target=late)
+    older.start()
+    given()
+    go.set()
+    older.join()
+    younger = threading.Thread(target=late)
+    younger.start()
+    younger.join()
+    assert passed == [True, True]
+
+
+def an_executed_program_asks_for_itself() -> None:
+    """It gets an engine as a pickle, from a process that was permitted."""
+    answering(2)()
+    code = (
+        "import pickle, sys; from amx import cases; from amx.guest import permitted; from neocog.jit.host import *;"
+        "engine = pickle.load(sys.stdin.buffer); before = permitted();"
+        "images = cases.np.ones((3, 9, 12, 3), cases.np.float32);"
+        "answers = engine.predictor(cases.TAILS, cases.initial_parameters(cases.TAILS), 1).logits(images);"
+        "print(before, permitted(), cases.digest({'logits': answers}))"
+    )
+    engine = NativeEngine(given(), precision="bfloat16")
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(engine), stdout=subprocess.PIPE, check=True)
+    images = np.ones((3, 9, 12, 3), np.float32)
+    logits = engine.predictor(cases.TAILS, initial_parameters(cases.TAILS), 1).logits(images)
+    assert done.stdout.decode().split() == ["False", "True", cases.digest({"logits": logits})], done.stdout
+
+
+# --- computing --------------------------------------------------------------------------------------------------------
+
+
+def tests_of_tiles_pass() -> None:
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=9", "tests/jit/test_tiles.py", "-k", TESTS]
+    assert subprocess.run([sys.executable, *command], cwd="/neocog", check=False).returncode == 0
+
+
+def one_thread_has_the_bits_of_vectors() -> None:
+    for name in COMPUTED:
+        computes(name, 1)
+
+
+def two_threads_have_the_bits_of_vectors() -> None:
+    """They meet at barriers while their registers are set up, and so take turns on the one processor there."""
+    for name in COMPUTED:
+        computes(name, 2)
+
+
+def threads_that_share_short_programs_have_the_bits_of_vectors() -> None:
+    executable.WORTH_WAKING = 1 << 60  # a program is shared with those that are awake
+    check = answering(2)
+    for _ in range(40):
+        check()
+
+
+def registers_are_given_back() -> None:
+    """By every thread of a team: what the configuration is behind a program is stored by each."""
+    compiler = NativeEngine(given(), precision="bfloat16").compiler
+    both = bare("ldtilecfg", "sttilecfg", "tilerelease")
+    block, seen = ctypes.create_string_buffer(CONFIGURATION, 64), ctypes.create_string_buffer(64)
+    both(ctypes.addressof(seen), ctypes.addressof(block), 0, 0, 0, 0)
+    assert seen.raw == CONFIGURATION  # that is what registers look like that are set up
+    team = Team(2)
+    predictor = NativePredictor(compiler, cases.TAILS, initial_parameters(cases.TAILS), team)
+    predictor.logits(np.ones((COUNT, 9, 12, 3), np.float32))
+    store, blocks = bare("sttilecfg"), np.full((2, 64), 255, np.uint8)
+    team.run(Job(store, [(block.ctypes.data, 0, 0, 0) for block in blocks]))
+    assert not blocks.any(), blocks
+    zero = bare("tilezero")
+    assert in_a_child(lambda: zero(0, 0, 0, 0, 0, 0)) == -signal.SIGILL
+
+
+def forks_compute_while_a_team_is_there() -> None:
+    check = answering(2)
+    check()
+
+    def work() -> None:
+        assert permitted()
+        check()  # its team is made anew
+        computes(TRAINING, 2)
+        assert in_a_child(check) == 0
+
+    for _ in range(2):
+        assert in_a_child(work) == 0
+        check()
+
+
+def forks_compute_while_another_thread_does() -> None:
+    check, stop, wrong = answering(1), threading.Event(), []
+
+    def work() -> None:
+        again = answering(1)
+        while not stop.is_set():
+            try:
+                again()
+            except AssertionError as error:
+                wrong.append(error)
+
+    busy = threading.Thread(target=work)
+    busy.start()
+    try:
+        for _ in range(4):
+            assert in_a_child(check) == 0
+    finally:
+        stop.set()
+        busy.join()
+    assert not wrong
+
+
+def two_networks_take_turns() -> None:
+    """One learns while the other one answers, each in a thread of its own: Linux keeps the registers of both."""
+    wrong: list[str] = []
+
+    def answer() -> None:
+        check = answering(1)
+        for _ in range(30):
+            check()
+
+    def work(does: Callable[[], None]) -> None:
+        try:
+            does()
+        except AssertionError as error:
+            wrong.append(str(error))
+
+    jobs = (answer, lambda: [computes(TRAINING, 1) for _ in range(3)])
+    threads = [threading.Thread(target=work, args=(each,)) for each in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def handlers_of_signals_compute() -> None:
+    """A signal comes at any time of a call. Linux puts the registers onto the stack while the interpreter's own handler
+    notes it; that of the program runs behind the call, and asks another network.
+    """
+    check, other = answering(1), answering(1)
+    seen: list[float] = []
+
+    def handle(number: int, frame: object) -> None:
+        seen.append(time.perf_counter())
+        if len(seen) % 4 == 0:
+            other()
+
+    before = signal.signal(signal.SIGALRM, handle)
+    check()
+    start = time.perf_counter()
+    check()
+    taken = time.perf_counter() - start
+    late, draw = 0, random.Random(1)
+    try:
+        for _ in range(ASKED):
+            delay, count = max(1e-5, draw.random() * taken), len(seen)
+            due = time.perf_counter() + delay
+            signal.setitimer(signal.ITIMER_REAL, delay)
+            check()
+            while len(seen) == count:
+                time.sleep(taken)
+            late += seen[count] - due > taken / 20  # it came in the middle of a call into machine code
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    print(f"{len(seen)} signals, {late} of them within long calls; {taken * 1e3:.2f} ms a call")
+    assert len(seen) == ASKED
+    assert late > 0
+
+
+def what_this_machine_compiles_has_the_bits_of_vectors() -> None:
+    """LLVM runs in here, for the processor that it finds; all other programs were compiled outside."""
+    os.environ["NEOCOG_CACHE"] = "/tmp/empty"
+    answering(1)()
+
+
+CHECKS: dict[str, Callable[[], None]] = {
+    each.__name__.replace("_", " "): each
+    for each in (
+        *(a_tile_instruction_ends_a_process_that_did_not_ask, tiles_are_asked_for_when_bfloat16_is),
+        *(a_small_stack_for_signals_means_no_tiles, a_small_stack_of_another_thread_means_no_tiles),
+        *(a_filter_of_system_calls_means_no_tiles, one_thread_has_the_bits_of_vectors),
+        *(two_threads_have_the_bits_of_vectors, threads_that_share_short_programs_have_the_bits_of_vectors),
+        *(registers_are_given_back, threads_from_before_may_use_them_too, forks_compute_while_a_team_is_there),
+        *(forks_compute_while_another_thread_does, two_networks_take_turns, handlers_of_signals_compute),
+        *(an_executed_program_asks_for_itself, tests_of_tiles_pass),
+        *(what_this_machine_compiles_has_the_bits_of_vectors,),
+    )
+}
