@@ -14,6 +14,7 @@ import dataclasses
 import faulthandler
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -24,7 +25,8 @@ from neocog.jit.host import host_target
 from neocog.system import ARCH_PRCTL, TILE_DATA
 
 GET_PERMISSIONS = 0x1022  # of Linux: asm/prctl.h
-LIMIT = 30.0  # seconds that a check may take: Linux counts 2.2e9 instructions for one, which take half a minute
+PAUSE = 0.002  # seconds between two looks at a child
+LIMIT = 20.0  # seconds that a check may take: Linux counts 2.2e9 instructions for one, which take half a minute
 
 
 def permitted() -> bool:
@@ -35,14 +37,18 @@ def permitted() -> bool:
 
 
 def in_a_child(work: Callable[[], object]) -> int:
-    """Return how a forked child ended that does some work: 0, minus the number of a signal, or the status it left."""
+    """Return how a forked child ended that does some work: 0, minus the number of a signal, or the status it left.
+
+    One that hangs says where, and is ended: by its parent, since the child of a process in which faulthandler looks at
+    the clock would wait for ever for that thread.
+    """
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
         status = 1
         try:
+            faulthandler.register(signal.SIGUSR1, chain=False)
             faulthandler.enable()  # as pytest and many servers do: a stack for signals of its own
-            faulthandler.dump_traceback_later(LIMIT, exit=True)
             work()
             status = 0
         except BaseException:
@@ -50,6 +56,14 @@ def in_a_child(work: Callable[[], object]) -> int:
         finally:
             sys.stdout.flush()
             os._exit(status)
+    for told in (signal.SIGUSR1, signal.SIGKILL):
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            found, how = os.waitpid(child, os.WNOHANG)
+            if found:
+                return os.waitstatus_to_exitcode(how)
+            time.sleep(PAUSE)
+        os.kill(child, told)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
