@@ -6,7 +6,6 @@ computed on the machine outside.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import random
@@ -21,24 +20,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from llvmlite import ir
 
 from amx import cases
+from amx.bare import CONFIGURED, HELD, bare, ends_a_process, execute, states
 from amx.guest import in_a_child, permitted
-from neocog.emit.builder import I8
-from neocog.emit.program import STAGE_TYPE
+from amx.refusal import SMALL_STACK, filter_system_calls, handles_signals_on
 from neocog.engines import get_engine
 from neocog.engines.native import NativeEngine
 from neocog.engines.native.prediction import NativePredictor
 from neocog.engines.precision import settled, would_gain
 from neocog.errors import EngineError, NeocogWarning
 from neocog.jit import executable
-from neocog.jit.codegen import generate
-from neocog.jit.compile import Library, load_objects
 from neocog.jit.host import has_tiles, host_target, why_no_tiles, with_tiles
 from neocog.jit.team import Job, Team
 from neocog.nn.parameters import initial_parameters
-from neocog.system import ARCH_PRCTL
 from neocog.target.processor import Target
 
 EXPECTED: dict[str, str] = {}  # of each case, what vectors computed
@@ -49,9 +44,6 @@ COMPUTED = (
 NETWORK, TRAINING = "network: 40 images", "training: plain"
 COUNT = 40  # images of that network
 REFUSED = "the system does not let this process use AMX"
-CONFIGURATION = bytes([1] + 15 * [0] + 8 * [64, 0] + 16 * [0] + 8 * [16] + 8 * [0])
-"""What neocog sets the registers up with: the palette, then columns and rows of each."""
-SMALL_STACK = 4096  # bytes: enough for signals of a thread without tiles
 ASKED = 20  # times that a signal comes, spread over the time of a call
 TESTS = "not llvm_writes and not what_stores"  # what takes LLVM minutes in here and hangs on no register
 
@@ -80,59 +72,6 @@ def answering(threads: int, target: Target | None = None) -> Callable[[], None]:
     return check
 
 
-def bare(*names: str) -> Library:
-    """Return a function `run` of instructions: it stores a configuration at its first address, and loads its second."""
-    target = replace(host_target(), tiles=True)
-    module = ir.Module(name="bare")
-    module.triple = target.triple
-    function = ir.Function(module, STAGE_TYPE, "run")
-    b = ir.IRBuilder(function.append_basic_block())
-    given = {"sttilecfg": function.args[0], "ldtilecfg": function.args[1], "tilezero": ir.Constant(I8, 0)}
-    for name in names:
-        values = [given[name]] if name in given else []
-        kind = ir.FunctionType(ir.VoidType(), [value.type for value in values])
-        b.call(ir.Function(module, kind, f"llvm.x86.{name}"), values)
-    b.ret_void()
-    return load_objects([generate(str(module), target)], ["run"])
-
-
-def execute(library: Library, seen: ctypes.Array[ctypes.c_char] | None = None) -> None:
-    """Run instructions once, where registers are set up with CONFIGURATION."""
-    block = ctypes.create_string_buffer(CONFIGURATION, 64)
-    library.functions["run"](0 if seen is None else ctypes.addressof(seen), ctypes.addressof(block), 0, 0, 0, 0)
-
-
-def handles_signals_on(size: int) -> ctypes.Array[ctypes.c_char]:
-    """Have this thread handle signals on a stack of a size, which is returned, and must be kept."""
-
-    class Stack(ctypes.Structure):
-        _fields_ = (("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
-
-    memory = ctypes.create_string_buffer(size)
-    stack = Stack(ctypes.addressof(memory), 0, size)
-    assert ctypes.CDLL(None).sigaltstack(ctypes.byref(stack), None) == 0
-    return memory
-
-
-def filter_system_calls() -> None:
-    """Have Linux refuse to give tiles, as the filter of a container may (seccomp)."""
-
-    class Program(ctypes.Structure):
-        _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
-
-    load, equal, answer, allow, error = 0x20, 0x15, 0x06, 0x7FFF0000, 0x00050001
-    instructions = (
-        *((load, 0, 0, 0), (equal, 0, 3, ARCH_PRCTL)),  # the number of the call
-        *((load, 0, 0, 16), (equal, 0, 1, 0x1023)),  # its first argument
-        *((answer, 0, 0, error), (answer, 0, 0, allow)),
-    )
-    kind = np.dtype([("code", "u2"), ("yes", "u1"), ("no", "u1"), ("value", "u4")])
-    memory = np.array(list(instructions), kind)
-    program, call = Program(len(memory), memory.ctypes.data), ctypes.CDLL(None).prctl
-    assert call(38, 1, 0, 0, 0) == 0  # no new privileges
-    assert call(22, 2, ctypes.byref(program), 0, 0) == 0
-
-
 def is_refused() -> None:
     """Check that there are no tiles, that networks answer without, and that an engine for tiles is refused."""
     with_them = replace(host_target(), tiles=True, byte_tiles=True)
@@ -156,8 +95,7 @@ def is_refused() -> None:
 
 def a_tile_instruction_ends_a_process_that_did_not_ask() -> None:
     """So the processor and Linux do as they should, and asking is no idle question."""
-    library = bare("ldtilecfg", "tilerelease")
-    assert in_a_child(lambda: execute(library)) == -signal.SIGILL
+    assert ends_a_process(bare("ldtilecfg", "tilerelease"))
 
 
 def tiles_are_asked_for_when_bfloat16_is() -> None:
@@ -269,19 +207,16 @@ def threads_that_share_short_programs_have_the_bits_of_vectors() -> None:
 
 
 def registers_are_given_back() -> None:
-    """By every thread of a team: what the configuration is behind a program is stored by each."""
+    """By every thread of a team: behind a program each says which of its states are in use."""
     compiler = NativeEngine(given(), precision="bfloat16").compiler
-    seen = ctypes.create_string_buffer(64)
-    execute(bare("ldtilecfg", "sttilecfg", "tilerelease"), seen)
-    assert seen.raw == CONFIGURATION  # that is what registers look like that are set up
+    assert CONFIGURED in states(execute(bare("ldtilecfg", "xgetbv", "tilerelease")))  # that is seen of one that is not
     team = Team(2)
     predictor = NativePredictor(compiler, cases.TAILS, initial_parameters(cases.TAILS), team)
     predictor.logits(np.ones((COUNT, 9, 12, 3), np.float32))
-    store, blocks = bare("sttilecfg"), np.full((2, 64), 255, np.uint8)
-    team.run(Job(store.functions["run"], [(block.ctypes.data, 0, 0, 0) for block in blocks]))
-    assert not blocks.any(), blocks
-    zero = bare("tilezero")
-    assert in_a_child(lambda: execute(zero)) == -signal.SIGILL
+    look, seen = bare("xgetbv"), np.full(2, -1, np.int64)
+    team.run(Job(look.functions["run"], [(word.ctypes.data, 0, 0, 0) for word in np.split(seen, 2)]))
+    assert not any({CONFIGURED, HELD} & states(int(word)) for word in seen), seen
+    assert ends_a_process(bare("tilezero"))
 
 
 def forks_compute_while_a_team_is_there() -> None:
