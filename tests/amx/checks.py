@@ -17,6 +17,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -315,8 +316,11 @@ def handlers_of_signals_compute() -> None:
 
 def what_this_machine_compiles_has_the_bits_of_vectors() -> None:
     """LLVM runs in here, for the processor that it finds; all other programs were compiled outside."""
-    os.environ["NEOCOG_CACHE"] = "/tmp/empty"
+    folder = Path("/tmp/compiled")
+    os.environ["NEOCOG_CACHE"] = str(folder)
+    assert not folder.exists()
     answering(1)()
+    assert any(folder.glob("*.o"))
 
 
 CHECKS: dict[str, Callable[[], None]] = {
