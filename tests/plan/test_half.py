@@ -7,18 +7,22 @@ from dataclasses import replace
 import pytest
 
 from conformance_graphs import EACH, GRAPHS
-from neocog.nn.blocks import Residual, Sequential
+from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import (
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
     GroupNorm,
     Linear,
+    LocalResponseNorm,
     MaxPool2d,
     PReLU,
     ReLU,
     Sigmoid,
+    Upsample,
 )
 from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import SGD
@@ -31,9 +35,11 @@ from neocog.plan.describe import describe
 from neocog.plan.layout import Halo, Tensor
 from neocog.plan.live_ranges import always
 from neocog.plan.memory import Allocation
-from neocog.plan.ops.grouped import Gather, Spread
+from neocog.plan.ops.grouped import Gather, Spread, TransposeGroups
 from neocog.plan.ops.halo import ClearHalo
+from neocog.plan.ops.joined import Joined
 from neocog.plan.ops.map import Map
+from neocog.plan.ops.pack import PackTiles
 from neocog.plan.ops.product import TileProduct
 from neocog.plan.ops.stack import Stack
 from neocog.plan.ops.tile_gradient import TileGradient
@@ -123,11 +129,40 @@ def test_images_between_convolutions_stay_bfloat16_whatever_lies_between(name, l
 
 
 @pytest.mark.parametrize(
+    ("behind", "narrow"),
+    [
+        ((), False),
+        ((ReLU(),), False),
+        ((Upsample(2),), False),
+        ((LocalResponseNorm(3),), False),
+        ((ReLU(), MaxPool2d(2, 1)), False),
+        ((GlobalAvgPool2d(),), True),
+        ((BatchNorm2d(), ReLU(), AdaptiveAvgPool2d(1), Flatten(), Linear(3)), True),
+    ],
+    ids=str,
+)
+def test_a_join_is_bfloat16_where_only_means_are_taken_of_it(behind, narrow):
+    """Not so where it is the answer, whose digits count, or where others would turn it into float32 again."""
+    stages, _ = _stages(Sequential(Conv2d(40, 1), Concat(Sequential(), Conv2d(9, 1)), *behind), (6, 7, 3))
+    (join,) = [stage for stage in stages.values() if isinstance(stage, Joined)]
+    assert isinstance(join.y, Blocked) is narrow
+
+
+def test_what_a_join_is_kept_as_is_asked_once_for_each_value():
+    """Each residual doubles the ways to its end; asked anew along each, a network of 40 would never be planned."""
+    body = Sequential(*[Residual(Sequential(Sigmoid()))] * 40)
+    stages, _ = _stages(Sequential(Conv2d(8, 1), Concat(Sequential(), body), GlobalAvgPool2d(), Linear(3)), (6, 6, 3))
+    (join,) = [stage for stage in stages.values() if isinstance(stage, Joined)]
+    assert not isinstance(join.y, Blocked)  # no product takes any of it
+
+
+@pytest.mark.parametrize(
     ("name", "others"),
     [
         ("mobilenet_v2", {"features.18.0", "features.18.1", "features.18.2"}),
         ("resnet18", {"layer4.1.conv2", "layer4.1.relu2"}),
         ("convnext_atto", {"stages.3.blocks.1.mlp.fc2", "stages.3.blocks.1.add"}),
+        ("densenet121", {"features.norm5", "relu"}),
     ],
 )
 def test_so_they_do_in_training(name, others):
@@ -166,6 +201,12 @@ def test_gradients_of_groups_are_products_of_tiles():
     assert not any(isinstance(stage, Spread | Gather) for stage in stages)
     with pytest.raises(PlanError, match="weights are not those of the layer"):
         verify([replace(learns["2"], groups=4)], {}, 16)
+    with pytest.raises(PlanError, match="5 groups do not divide 64"):
+        verify([replace(learns["2"], groups=5)], {}, 16)
+    for kind in (TransposeGroups, PackTiles):
+        found = next(stage for stage in stages if isinstance(stage, kind) and stage.groups > 1)
+        with pytest.raises(PlanError, match="7 groups do not divide"):
+            verify([replace(found, groups=7)], {}, 16)
 
 
 def test_a_fully_connected_layer_sees_the_image_behind_a_flatten_as_it_lies():
@@ -257,15 +298,23 @@ def test_while_training_a_pooling_joins_what_its_mask_can_tell_of(layers, poolin
 def test_each_window_lies_in_what_its_band_sums(band, line):
     width = line - 1 - line % 2
     bands = WindowBands(7, band, line, width)
-    blocks, end = 0, 0
+    blocks, seen = 0, []
     for number in range(bands.count):
         rows = range(number * band, min(7, (number + 1) * band))
-        first, last = 2 * rows[0] * line, (2 * rows[-1] + 1) * line + width - 1  # the band's first and last position
-        need = -(-(last - first + 1) // 32)
-        assert need <= bands.held
-        blocks += need
-        end = max(end, first + 16 * -(-(last - first + 1) // 16))
-    assert (blocks, end) == (bands.blocks, bands.end)
+        first = 2 * rows[0] * line
+        cells = [
+            [(2 * row + down) * line + 2 * column + right for down in range(2) for right in range(2)]
+            for row in rows
+            for column in range(width // 2)
+        ]
+        need = max(map(max, cells)) - first + 1  # positions from the band's first one
+        assert min(map(min, cells)) >= first
+        assert need <= 32 * bands.held
+        assert first + need <= bands.end
+        blocks += -(-need // 32)
+        seen += cells
+    assert blocks == bands.blocks
+    assert len(seen) == 7 * (width // 2)
 
 
 def test_a_product_that_pools_what_does_not_lie_side_by_side_is_refused():

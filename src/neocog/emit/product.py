@@ -25,7 +25,7 @@ CELLS = tuple(product(range(SIDE), repeat=2))  # rows and columns of a window's 
 
 
 def emit_product(b: Builder, addresses: Addresses, stage: TileProduct, low: Index, high: Index) -> None:
-    """Write some items: block by block, all products, then what is stored."""
+    """Write some items: block by block, or band of windows by band, all products and what is stored of their sums."""
     tiles = tiles_of(b, addresses.operand(stage.sums), stage.factors)
     with b.loop(low, high) as (item, _):
         if stage.panels_first:

@@ -15,7 +15,8 @@ from neocog.plan.ops.windows import SIDE
 from neocog.plan.rounded import Rounded
 
 SHARES = 8  # items of an image and panel, where threads share one image
-PRODUCTS = 4  # of tiles, for each step of a block
+PRODUCTS = 4  # of tiles, for each tap and plane of a block
+VECTOR = 16  # channels of a window that a pass of its own pools in about the time of a product
 MOST_HELD = 8  # blocks of a band of windows: 32 KiB of sums, which the nearest cache holds beside some of their factors
 
 
@@ -54,8 +55,8 @@ def pooling_of(window: Window, x: Blocked | Rounded, filters: int, groups: int =
         return None
     plain = _unpooled(window, x, walk_of(window, x.images), filters, groups)
     wasted = (best.blocks - plain.blocks) * PRODUCTS * plain.planes * plain.taps[0] * plain.taps[1]
-    vectors = PANEL // TILE_ROWS
-    return (best.walk, best.band) if wasted <= best.y.height * best.y.width * vectors else None
+    worth = best.y.height * best.y.width * (PANEL // VECTOR)
+    return (best.walk, best.band) if wasted <= worth else None
 
 
 def _pooled(window: Window, x: Blocked | Rounded, filters: int, groups: int) -> TileProduct | None:

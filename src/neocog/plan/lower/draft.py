@@ -35,7 +35,6 @@ class Draft(Choices):
     Arguments:
         layout: where variables lie.
         trained: names of the parameters that follow gradients.
-        kept: the steps whose output a caller reads.
         tasks: in the order in which they were found.
         outputs: for each step, what it gives, where that lies in memory; -1 is the image.
         narrow: for each step, what it gives as bfloat16, where somebody takes it as such, or as 8-bit integers.
@@ -55,7 +54,6 @@ class Draft(Choices):
     """
 
     layout: ParameterLayout
-    kept: frozenset[int]
     trained: frozenset[str] = frozenset()
     peaks: dict[int, list[int]] = field(default_factory=dict)
     found_peaks: dict[int, Tensor] = field(default_factory=dict)

@@ -106,7 +106,10 @@ def output(low: Lowering, step: PlanStep) -> Value:
 
 
 def pooled_output(low: Lowering, step: PlanStep, behind: PlanStep) -> tuple[Value, Value | None]:
-    """Make memory for what a pooling in a step's last lines gives, and for its mask; none for what it takes."""
+    """Make memory for what a pooling in a step's last lines gives, and for its mask.
+
+    What the step itself gives is noted, for how it lies and its activation, and never written.
+    """
     shape, narrow = low.output_shape(step.index), low.wants_narrow(step.index)
     whole = low.blocked_of(step.index) if narrow else low.shape(step.title, shape)
     (low.narrow if narrow else low.outputs)[step.index] = Value(whole, activation=step.activation)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.plan.layout import Panels
-from neocog.plan.ops.op import Op, Part, Reach, walked
+from neocog.plan.ops.op import Op, Part, Reach, uneven_groups, walked
 
 
 def groups_together(groups: int, inputs: int, outputs: int, lanes: int) -> int:
@@ -146,6 +146,7 @@ class TransposeGroups(Op):
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield sizes that do not belong together."""
+        yield from uneven_groups(self.name, self.groups, self.transposed.columns, self.filters.columns)
         rows = self.taps * self.inputs, self.taps * self.outputs
         if (self.filters.rows, self.transposed.rows) != rows:
             yield f"{self.name}: rows are not those of {self.taps} taps of {self.groups} groups"

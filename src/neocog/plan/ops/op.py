@@ -138,6 +138,13 @@ def other_size(name: str, tensor: Tensor, height: int, width: int) -> Iterator[s
         yield f"{name}: {tensor.name!r} has {tensor.height} x {tensor.width} pixels, {(height, width)} are walked"
 
 
+def uneven_groups(name: str, groups: int, *counts: int) -> Iterator[str]:
+    """Yield a fault for each number of channels or filters that groups do not divide."""
+    for count in counts:
+        if count % groups:
+            yield f"{name}: {groups} groups do not divide {count}"
+
+
 def other_channels(name: str, tensor: Tensor, channels: int) -> Iterator[str]:
     """Yield a fault where a tensor has not the channels that are walked."""
     if tensor.channels != channels:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neocog.plan.blocked import PANEL
 from neocog.plan.layout import Operand, Panels
-from neocog.plan.ops.op import Op, Part, Reach, walked
+from neocog.plan.ops.op import Op, Part, Reach, uneven_groups, walked
 from neocog.plan.ops.product import PANEL_TAP, planes_seen
 
 
@@ -81,6 +81,7 @@ class PackTiles(Op):
         yield Reach("tiles", self.out, 0, self.size - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
-        """Yield a matrix with other rows."""
+        """Yield a matrix with other rows or columns."""
+        yield from uneven_groups(self.name, self.groups, self.weights.columns)
         if self.weights.rows % (self.row * self.channels):
             yield f"{self.name}: {self.weights.rows} rows of weights are no taps of {self.channels} channels"

@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, TILE_WIDTH, Blocked
 from neocog.plan.layout import Name, Operand, Tensor, operand
 from neocog.plan.ops.epilogue import CLAMPED, Epilogue, labels, read_by, vectors_reached
-from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, uneven_groups, walked
 from neocog.plan.ops.pointwise import Affine, Round, tensors_of
 from neocog.plan.ops.windows import SIDE, WindowBands
 from neocog.plan.rounded import Factors, Rounded
@@ -55,7 +55,7 @@ class TileProduct(Op):
         x: the images.
         y: what comes out: bfloat16, or float32 in a tensor of its own layout.
         weights: as `PackTiles` writes them.
-        sums: scratch for a block.
+        sums: scratch for a block; for two, where one is stored between products of the next; for all of a band.
         walk: what rows are.
         first: from the first pixel of x to the first tap of the first output, elements.
         taps: rows and columns of taps.
@@ -253,7 +253,7 @@ class TileProduct(Op):
         return present(self.x, self.weights, self.bias, *read_by(self.epilogue))
 
     def writes(self) -> tuple[Part, ...]:
-        """Return the outputs, which of each window was the largest, and the sums of a block."""
+        """Return the outputs, which of each window was the largest, and the scratch."""
         return present(self.y, self.mask, self.sums)
 
     def scratch(self) -> dict[Name, int]:
@@ -288,8 +288,7 @@ class TileProduct(Op):
             yield from self._faults_of_windows()
         if self.walk == "images" and self.pixels > 1 and self.taps != (1, 1):
             yield f"{self.name}: {self.y.height} x {self.y.width} pixels of one row want a tap each"
-        if self.x.channels % self.groups or self.y.channels % self.groups:
-            yield f"{self.name}: {self.groups} groups divide not both {self.x.channels} and {self.y.channels} channels"
+        yield from uneven_groups(self.name, self.groups, self.x.channels, self.y.channels)
         for tensor in tensors_of(self.epilogue):
             if not self.band:
                 yield from other_size(self.name, tensor, self.y.height, self.y.width)

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from neocog.plan.blocked import PANEL, PLANE, Blocked
 from neocog.plan.layout import Name, Operand, Panels
-from neocog.plan.ops.op import Op, Part, Reach, present, walked
+from neocog.plan.ops.op import Op, Part, Reach, present, uneven_groups, walked
 from neocog.plan.ops.product import PANEL_TAP, SUMS, planes_seen
 
 STEP = PLANE  # positions that one product of tiles adds up
@@ -291,7 +291,8 @@ class TileGradient(Op):
             yield Reach("ones", self.ones, 0, PLANE - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
-        """Yield a matrix of another size."""
+        """Yield a matrix of another size, and groups that are not equal."""
+        yield from uneven_groups(self.name, self.groups, self.channels, self.filters)
         if (self.gradient.rows, self.gradient.columns) != (self.taps * self.inputs, self.filters):
             yield f"{self.name}: {self.gradient.rows} x {self.gradient.columns} weights are not those of the layer"
         if (self.biases is None) != (self.ones is None):
