@@ -41,7 +41,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
 
 def _taken(low: Lowering, step: PlanStep) -> Value:
     """Return what a step takes, as bfloat16 where it takes such."""
-    return (low.half if low.takes_planes(step) else low.output)(step.inputs[0])
+    return (low.narrowed if low.takes_planes(step) else low.output)(step.inputs[0])
 
 
 def backward(low: Lowering, step: PlanStep) -> None:

@@ -27,7 +27,7 @@ from neocog.plan.passes.steps import PlanStep
 
 def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep | None) -> None:
     """Plan a convolution or fully connected layer in bfloat16, with the pooling behind it where that pays."""
-    x = stacked_images(low, step) if step.inputs[0] == IMAGE else low.half(step.inputs[0])
+    x = stacked_images(low, step) if step.inputs[0] == IMAGE else low.narrowed(step.inputs[0])
     seen = x.tensor
     assert isinstance(seen, Blocked)
     window = window_over(low, step, seen)

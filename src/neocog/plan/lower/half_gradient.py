@@ -69,7 +69,7 @@ def _plan_weights(low: Lowering, step: PlanStep, dy: Value, level: int) -> None:
 def _input_again(low: Lowering, step: PlanStep, level: int) -> Value:
     """Return what a step took, as bfloat16; rows of images are stacked once more."""
     if step.inputs[0] != IMAGE:
-        return low.half(step.inputs[0])
+        return low.narrowed(step.inputs[0])
     return half.stacked_images(low, step, level)
 
 
@@ -172,7 +172,7 @@ def _is_alone(low: Lowering, step: PlanStep, before: int) -> bool:
 
 def _transposed(low: Lowering, step: PlanStep, level: int) -> Panels:
     """Plan the weights with inputs and outputs swapped, group by group: rows are (tap, filter), columns channels."""
-    weights, columns = low.layout.weights(step.node), low.half(step.inputs[0]).tensor.channels
+    weights, columns = low.layout.weights(step.node), low.narrowed(step.inputs[0]).tensor.channels
     filters, channels = weights.columns // step.groups, columns // step.groups  # of one group
     taps = weights.rows // channels
     transposed = Panels(f"{step.title} transposed weights", taps * filters, columns, PANEL)
@@ -203,6 +203,6 @@ def _packed_passes(
 
 def _packed_pixels(low: Lowering, step: PlanStep, transposed: Panels, level: int) -> list[Operand]:
     """Plan the weights of each pixel that a fully connected layer takes."""
-    x, filters = low.half(step.inputs[0]).tensor, low.layout.weights(step.node).columns
+    x, filters = low.narrowed(step.inputs[0]).tensor, low.layout.weights(step.node).columns
     title = f"{step.title} transposed weights"
     return [half.packed(low, step, title, transposed, filters, TapRange(x.height), TapRange(x.width), level)]

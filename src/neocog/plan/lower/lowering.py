@@ -32,7 +32,7 @@ class Lowering(Draft):
         if index in self.outputs:
             return Expression(self.outputs[index].tensor)
         if index in self.narrow or (len(self.steps.users(index)) > 1 and self.wants_narrow(index)):
-            return self.read(index, self.half(index))
+            return self.read(index, self.narrowed(index))
         if len(self.steps.users(index)) > 1 or index in self.kept:
             return Expression(self.output(index).tensor)
         return self.formulas[index]
@@ -51,7 +51,7 @@ class Lowering(Draft):
             self.outputs[index] = made
         return self.outputs[index]
 
-    def half(self, index: int) -> Value:
+    def narrowed(self, index: int) -> Value:
         """Return what a step gives, in memory, as bfloat16 or 8-bit integers."""
         if index not in self.narrow:
             step, formula = self.steps.steps[index], self.formulas.get(index)
@@ -67,7 +67,7 @@ class Lowering(Draft):
             return self.output(index)
         known = index in self.narrow or (index not in self.outputs and self.wants_half(index))
         # What a Flatten gives is as bfloat16 still the image.
-        return self.half(index) if known and not self.steps.steps[index].is_flatten else self.output(index)
+        return self.narrowed(index) if known and not self.steps.steps[index].is_flatten else self.output(index)
 
     def read(self, index: int, value: Value) -> Expression:
         """Return how to read what a step gives, from one of the ways in which it lies in memory."""
@@ -85,7 +85,7 @@ class Lowering(Draft):
         if index in self.fused or any(user.index in self.fused for user in self.steps.users(index)):
             return
         if index in self.roundings and index not in self.narrow:
-            self.half(index)
+            self.narrowed(index)
             self.outputs.pop(index, None)
 
     def made(self, index: int) -> Value:

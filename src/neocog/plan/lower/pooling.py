@@ -23,8 +23,8 @@ def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a pooling that does not run in a convolution's last lines."""
     if step.index in low.fused:
         return
-    if low.pools_half(step):
-        x, y = low.half(step.inputs[0]), tiles.output(low, step)
+    if low.pools_narrow(step):
+        x, y = low.narrowed(step.inputs[0]), tiles.output(low, step)
     else:
         x = low.output(step.inputs[0])
         y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
@@ -79,7 +79,7 @@ def backward(low: Lowering, step: PlanStep) -> None:
 def send_back(low: Lowering, step: PlanStep) -> None:
     """Send each window's gradient to its largest value, or share it equally."""
     before = step.inputs[0]
-    half = low.pools_half(step)
+    half = low.pools_narrow(step)
     dy = low.half_gradient(step) if half and low.wants_half_gradient(step.index) else low.gradient_value(step)
     mask = low.masks.get(step.index)
     # Where the ReLU stopped all of a window, the mask says so.

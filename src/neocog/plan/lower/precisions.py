@@ -136,7 +136,7 @@ class Precisions:
             index = self.steps.steps[index].inputs[0]
         return index
 
-    def pools_half(self, step: PlanStep) -> bool:
+    def pools_narrow(self, step: PlanStep) -> bool:
         """Whether a pooling takes and gives bfloat16, or 8-bit integers, whose largest it takes."""
         if self.precision == "int8":
             return isinstance(step.node.layer, MaxPool2d) and self.wants_narrow(step.index)
@@ -164,7 +164,7 @@ class Precisions:
         if self.takes_planes(step):
             return True
         passes = type(step.node.layer) in self.by_value or step.is_flatten or self._joins_planes(step)
-        passes = passes or self.pools_half(step)
+        passes = passes or self.pools_narrow(step)
         return passes and any(self.wants_half_gradient(value) for value in step.inputs if value in self.learning)
 
     def wants_half(self, index: int) -> bool:
@@ -185,7 +185,7 @@ class Precisions:
             return index in step.inputs or step.gives_images
         if self._works_by_value(index, step) or isinstance(step.node.layer, JOINS) or step.is_flatten:
             return self.wants_half(step.index)
-        return self.pools_half(step)
+        return self.pools_narrow(step)
 
     def _works_by_value(self, index: int, step: PlanStep) -> bool:
         """Whether each value that a step gives follows from one of a value's; not where that is spread over pixels."""

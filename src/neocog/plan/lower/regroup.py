@@ -15,7 +15,7 @@ from neocog.plan.passes.steps import PlanStep
 
 def regroup_forward(low: Lowering, step: PlanStep, *, first: int = 0, groups: int = 1) -> None:
     """Plan what a step gives of the channels of all its inputs; arguments as of `Regroup`."""
-    inputs = [low.half(value) for value in step.inputs]
+    inputs = [low.narrowed(value) for value in step.inputs]
     y = low.narrow[step.index] = low.narrow_value(step.index)
     _add(low, step, f"{step.title} forward", inputs, y, first=first, groups=groups)
 

@@ -27,7 +27,7 @@ from neocog.plan.rounded import Rounded
 
 def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep | None) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that runs in its last lines."""
-    x, weights = low.half(step.inputs[0]), low.layout.rounded[step.node.name]
+    x, weights = low.narrowed(step.inputs[0]), low.layout.rounded[step.node.name]
     window = window_of(low, step, x.tensor)
     walk, band = product.walk_of(window, low.batch), 0
     if weights.tiles and behind is not None:

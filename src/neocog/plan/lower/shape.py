@@ -23,7 +23,7 @@ def flatten_forward(low: Lowering, step: PlanStep) -> None:
     What multiplies in bfloat16 takes the image itself, with a weight for each pixel and channel.
     """
     if low.wants_narrow(step.index):
-        low.narrow[step.index] = low.half(step.inputs[0])
+        low.narrow[step.index] = low.narrowed(step.inputs[0])
         if step.index not in low.kept and all(
             low.is_half(user) or low.is_int8(user) for user in low.steps.users(step.index)
         ):
