@@ -194,8 +194,13 @@ def one_thread_has_the_bits_of_vectors() -> None:
 
 
 def two_threads_have_the_bits_of_vectors() -> None:
-    """They meet at barriers while their registers are set up, and so take turns on the one processor there."""
+    """They meet at barriers while their registers are set up, each on a processor of its own, and then on one."""
+    assert len(os.sched_getaffinity(0)) == 2
     for name in COMPUTED:
+        computes(name, 2)
+    os.environ["NEOCOG_THREADS"] = "2"  # though there is one processor: Linux keeps the registers of one at a time
+    os.sched_setaffinity(0, {0})
+    for name in (NETWORK, TRAINING):
         computes(name, 2)
 
 

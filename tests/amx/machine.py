@@ -18,7 +18,7 @@ LOADER = {
     "ldlinux.c32": (Path("/usr/lib/syslinux/modules/bios/ldlinux.c32"), "syslinux-common"),
 }
 OPTIONS = (
-    *("--enable-x86-64", "--enable-cpu-level=6", "--enable-avx", "--enable-evex", "--enable-amx"),
+    *("--enable-smp", "--enable-x86-64", "--enable-cpu-level=6", "--enable-avx", "--enable-evex", "--enable-amx"),
     *("--enable-all-optimizations", "--disable-debugger", "--disable-docbook", "--with-nogui", "--without-x11"),
 )
 RATE = 400_000_000  # instructions that count as a second of its devices; Linux' clock takes 2.2e9
@@ -27,7 +27,7 @@ display_library: nogui
 memory: guest={memory}, host={memory}, block_size=512
 romimage: file={source}/bios/BIOS-bochs-latest
 vgaromimage: file={source}/bios/VGABIOS-lgpl/VGABIOS-lgpl-latest.bin
-cpu: model=sapphire_rapids, count=1, ips={rate}, reset_on_triple_fault=0, ignore_bad_msrs=1
+cpu: model=sapphire_rapids, count={processors}, ips={rate}, reset_on_triple_fault=0, ignore_bad_msrs=1
 clock: sync=none, time0=utc
 ata0-master: type=cdrom, path={image}, status=inserted
 boot: cdrom
@@ -66,6 +66,7 @@ class Machine:
         kernel: Linux.
         work: folder for what is made of it.
         memory: MiB.
+        processors: which take turns in computing some instructions each: the emulator has one thread.
         hours: after which it is given up.
     """
 
@@ -73,6 +74,7 @@ class Machine:
     kernel: Path
     work: Path
     memory: int = 1024
+    processors: int = 1
     hours: float = 2.0
 
     def run(self, root: Path) -> list[str]:
@@ -81,7 +83,7 @@ class Machine:
         output, settings = self.work / "output.txt", self.work / "bochsrc"
         output.unlink(missing_ok=True)
         places = {"source": self.work / "bochs", "image": image, "output": output, "log": self.work / "bochs.log"}
-        settings.write_text(SETTINGS.format(memory=self.memory, rate=RATE, **places))
+        settings.write_text(SETTINGS.format(memory=self.memory, processors=self.processors, rate=RATE, **places))
         command = [self.emulator, "-q", "-f", settings]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -42,7 +42,6 @@ SETTINGS = {
     "LANG": "C.UTF-8",
     "PYTHONPATH": "/packages:/neocog/src:/neocog/tests",
     "NEOCOG_CACHE": "/cache",
-    "NEOCOG_THREADS": "2",  # there is one processor
     "OPENBLAS_NUM_THREADS": "1",
 }
 

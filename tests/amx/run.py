@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT / "src"), str(TESTS), *(str(TESTS / folder) for folder 
 
 from amx.machine import END, HERE, Machine, MissingError, build_emulator, check_tools  # noqa: E402
 
-PYTHON_MEMORY = 2048  # MiB
+PYTHON_MEMORY, PYTHON_PROCESSORS = 2048, 2  # MiB of the machine that Python runs in, and what two threads run on
 
 
 def arguments() -> argparse.Namespace:
@@ -125,7 +125,7 @@ def main() -> int:
         return 2
     emulator = build_emulator(options.bochs.resolve(), work)
     if options.python:
-        machine = Machine(emulator, kernel, work, PYTHON_MEMORY, options.hours)
+        machine = Machine(emulator, kernel, work, PYTHON_MEMORY, PYTHON_PROCESSORS, options.hours)
         count, wrong = run_python(machine, options.names)
     else:
         count, wrong = run_programs(Machine(emulator, kernel, work, hours=options.hours), options.names)
