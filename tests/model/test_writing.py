@@ -8,7 +8,7 @@ import pytest
 
 from neocog.errors import NeocogError
 from neocog.model import writing
-from neocog.model.writing import write_atomically
+from neocog.model.writing import check_place, write_atomically
 
 
 def test_new_content_replaces_old_content_and_leaves_nothing_else(tmp_path):
@@ -88,6 +88,15 @@ def test_places_that_cannot_be_written_are_named(tmp_path):
         write_atomically(tmp_path / "missing" / "file", b"")
     with pytest.raises(NeocogError, match="it is a folder"):
         write_atomically(tmp_path, b"")
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "file")
+    for check in (check_place, lambda path: write_atomically(path, b"")):
+        with pytest.raises(NeocogError, match=f"there is no folder {tmp_path / 'gone'}$"):
+            check(tmp_path / "link")
+        with pytest.raises(NeocogError, match=f"there is no folder {tmp_path / 'missing'}$"):
+            check(tmp_path / "missing" / "file")
+        with pytest.raises(NeocogError, match="it is a folder"):
+            check(tmp_path)
+    check_place(tmp_path / "file")
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NeocogError, match="not a directory"):
         write_atomically(tmp_path / "file" / "inside", b"")

@@ -144,6 +144,20 @@ def read_tensor_bytes(
     return _read(Path(where), io.BytesIO(content), len(content), whole, most_header)
 
 
+def read_document(path: Path, *, most_header: int = MAX_HEADER) -> dict[str, Any]:
+    """Return the JSON of a neocog file's metadata; tensors are not looked at.
+
+    Raises:
+        FormatError: it cannot be read, or is of another kind.
+    """
+    try:
+        with open_file(path) as file:
+            _, header = _read_header(path, file, os.fstat(file.fileno()).st_size, most_header)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
+    return _read_document(path, header)
+
+
 def _read(path: Path, file: BinaryIO, length: int, whole: Container[str], most_header: int) -> TensorFile:
     """Read a file of so many bytes, and check it."""
     header_bytes, header = _read_header(path, file, length, most_header)

@@ -53,6 +53,18 @@ def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -
         raise _write_error(path, len(content), error) from None
 
 
+def check_place(path: Path) -> None:
+    """Check that there is a folder for a file, before what it will hold is computed.
+
+    Raises:
+        NeocogError: there is none, or a folder lies where the file would be.
+    """
+    if path.is_dir():
+        raise _write_error(path, 0, IsADirectoryError())
+    if not Path(os.path.realpath(path)).parent.exists():
+        raise _write_error(path, 0, FileNotFoundError())
+
+
 def remove_temporary_files(folder: Path) -> None:
     """Remove what `write_atomically` left in a folder when its process was killed; nobody may be writing there."""
     for path in folder.glob(".*.tmp"):
@@ -79,6 +91,8 @@ def _write_error(path: Path, size: int, error: OSError) -> NeocogError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NeocogError(f"{path} cannot be written: the disk is full ({size:,} bytes are needed)")
     if isinstance(error, FileNotFoundError):
-        return NeocogError(f"{path} cannot be written: there is no folder {path.parent}")
+        # of a symbolic link that leads nowhere, the folder that it leads to
+        folder = Path(os.path.realpath(path)).parent if path.parent.is_dir() else path.parent
+        return NeocogError(f"{path} cannot be written: there is no folder {folder}")
     reason = "it is a folder" if path.is_dir() else cause_of(error)
     return NeocogError(f"{path} cannot be written: {reason}")

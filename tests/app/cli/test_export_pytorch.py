@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 import neocog as nc
 from neocog.interop.pytorch import export
@@ -52,21 +53,38 @@ def test_flags_of_other_formats_are_refused(run: Any, trained_once: Any) -> None
 def test_files_that_no_export_wrote_are_left_as_they_are(run: Any, trained_once: Any, tmp_path: Path) -> None:
     path, weights = tmp_path / "net.py", tmp_path / "net_weights.safetensors"
     words = ("export", trained_once[0], "--to", "pytorch", "-o", path)
+    told = "is there already, and was not written by an export"
     path.write_text("mine")
     done = run(*words)
     assert done.code == 2
-    assert f"{path} is there already, and was not written by an export" in done.err
+    assert f"{path} {told}" in done.err
     assert path.read_text() == "mine"
     path.unlink()
     weights.write_bytes(b"mine")
     done = run(*words)
     assert done.code == 2
-    assert f"{weights} is there already, and the weights of net.py would be written there" in done.err
+    assert f"{weights} {told}" in done.err
     assert weights.read_bytes() == b"mine"
     assert not path.exists()
     weights.unlink()
+    path.touch()  # empty, as of mktemp
     assert run(*words).code == run(*words).code == 0  # the second in place of the first
+    written = weights.read_bytes()
+    path.unlink()
+    assert run(*words).code == 0  # without its module, the file of weights is known by itself
+    assert weights.read_bytes() == written
+    before = save({"a": np.zeros(1, np.float32)}, {"format": "pt"})  # as files of weights began once, and others' do
+    weights.write_bytes(before)
+    assert run(*words).code == 0
+    path.unlink()
+    weights.write_bytes(before)
+    assert f"{weights} {told}" in run(*words).err
+    weights.unlink()
+    assert run(*words).code == 0
     shutil.copy(trained_once[0] / "model.safetensors", weights)
-    done = run("export", weights, "--to", "pytorch", "-o", path)
-    assert done.code == 2
-    assert f"{weights} is there already" in done.err
+    model = weights.read_bytes()
+    for source in (trained_once[0], weights):
+        done = run("export", source, "--to", "pytorch", "-o", path)
+        assert done.code == 2
+        assert f"{weights} {told}" in done.err
+    assert weights.read_bytes() == model

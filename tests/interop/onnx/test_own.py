@@ -22,13 +22,16 @@ from neocog.model.calibration import Calibration, CurvePoint
 from neocog.model.modelfile import document_of
 from neocog.model.network import Network
 from neocog.model.origin import Origin
+from neocog.model.scales import scales_to_json
 from neocog.nn.blocks import Sequential
+from neocog.nn.graph import IMAGE
 from neocog.nn.layers import (
     GELU,
     Add,
     BatchNorm2d,
     Conv2d,
     Flatten,
+    GlobalAvgPool2d,
     LayerScale,
     Linear,
     Multiply,
@@ -37,6 +40,8 @@ from neocog.nn.layers import (
     Softmax,
 )
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
+from neocog.nn.rewrite import fold_norms
+from neocog.nn.scales import Scales, rounded_values
 from neocog.nn.zoo import MODELS
 from zoo_oracle import parameters_of
 
@@ -155,6 +160,23 @@ def test_without_the_entry_a_file_is_read_as_its_graph_has_it(tmp_path: Path) ->
     assert found.class_names == ("a", "b", "c")
     assert found.graph.normalisation.mean == pytest.approx((0.485, 0.456, 0.406), rel=1e-6)
     assert found.views == "flip"
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_quantised_model_comes_back_without_its_scales(fold: bool, tmp_path: Path) -> None:
+    network = make(Conv2d(4, 3, bias=False), BatchNorm2d(0.25), ReLU(), GlobalAvgPool2d(), Linear(3))
+    graph = fold_norms(network.graph).graph
+    values = {graph.nodes[index].name: 0.5 for index in rounded_values(graph) if index != IMAGE}
+    network.scales = Scales(0.25, values)
+    content = onnx_bytes(network, fold=fold)
+    before = changed(content, change_facts(scales=scales_to_json(network.scales)))  # as files had them once
+    images = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 3), dtype=np.uint8)
+    for each in (content, before):
+        found = back(each, tmp_path)
+        assert found.scales is None
+        np.testing.assert_allclose(found.logits(images), network.logits(images), rtol=1e-5, atol=1e-5)
+    network.scales = None
+    assert onnx_bytes(network, fold=fold) == content
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from neocog.app.cli.errors import CommandLineError, note
 from neocog.app.cli.learnt import nothing_unseen, unseen
 from neocog.app.cli.measured import certainty_rows, match_classes, reader_of, thresholds_line
 from neocog.app.cli.output import count, emit, format_table, print_json
+from neocog.app.cli.replacing import check_replaces_model
 from neocog.app.cli.verb import Verb
 from neocog.data.dataset import Dataset
 from neocog.data.identity import identities_in, union
@@ -80,6 +81,8 @@ def command(
             f"{path}: what is written is a model file of neocog, not an ONNX file",
             hint="name one with --output NAME.safetensors; neocog export makes an ONNX file of it",
         )
+    if output is not None:
+        check_replaces_model(output)
     trained = models.open_model(model, engine, threads, precision=precision)
     trained.graph.check_classifies("neocog calibrate")
     if reject is not None or not trained.loss.several_labels:

@@ -17,8 +17,10 @@ from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.learnt import is_other_data, learnt
 from neocog.app.cli.output import emit
+from neocog.app.cli.replacing import check_replaces
 from neocog.app.cli.verb import Verb
 from neocog.app.page.examples import lesson_session
+from neocog.app.page.files import MARK
 from neocog.app.page.memory import return_memory
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Session
@@ -77,6 +79,8 @@ def command(
     """
     if precision == "int8":
         raise CommandLineError("neocog explain shows what a network computes in float32", hint="leave out --precision")
+    if save is not None:
+        check_replaces(save, MARK.encode(), by="neocog", flag="--save")
     if lesson:
         if model is not None:
             raise CommandLineError(

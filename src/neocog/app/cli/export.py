@@ -14,9 +14,7 @@ from neocog.app.cli import models, options
 from neocog.app.cli.errors import CommandLineError, note
 from neocog.app.cli.verb import Verb
 from neocog.engines.precision import Precision
-from neocog.errors import NeocogError
 from neocog.model.network import Network
-from neocog.reading import cause_of, open_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,6 @@ class Wanted:
     as_json: bool
     flags: dict[str, Any]
 
-
-_HEAD = 4096  # bytes in which a file's mark lies
 
 Write = Callable[[Network, Wanted], None]
 """Writes a model, and prints what it wrote."""
@@ -179,30 +175,6 @@ def command(
         models.open_model(model, engine, threads, precision=asked),
         Wanted(kind, path, file, workers, quiet, as_json, flags),
     )
-
-
-def check_replaces(path: Path, mark: bytes) -> None:
-    """Check that a file may be written: a new one, or in place of one that an export wrote before.
-
-    Arguments:
-        path: where.
-        mark: what the beginning of files of this format holds, where an export wrote them.
-
-    Raises:
-        CommandLineError: there is another file.
-        NeocogError: the file that is there cannot be read.
-    """
-    if not path.is_file():
-        return
-    try:
-        with open_file(path) as file:
-            known = mark in file.read(_HEAD)
-    except OSError as error:
-        raise NeocogError(f"{path} cannot be read: {cause_of(error)}") from None
-    if not known:
-        raise CommandLineError(
-            f"{path} is there already, and was not written by an export", hint="name another file with --output"
-        )
 
 
 def _check_precision(precision: Precision, kind: str, *, quiet: bool) -> None:

@@ -9,8 +9,9 @@ import numpy as np
 from neocog.app.cli import datasets
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import note
-from neocog.app.cli.export import Wanted, check_replaces
+from neocog.app.cli.export import Wanted
 from neocog.app.cli.output import count, emit, format_table, print_json
+from neocog.app.cli.replacing import check_replaces
 from neocog.data.batches import Batches
 from neocog.data.resize import Images, ImageSize
 from neocog.errors import DataError

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import CommandLineError
-from neocog.app.cli.export import Wanted, check_replaces
+from neocog.app.cli.export import Wanted
 from neocog.app.cli.output import emit, format_table, print_json
-from neocog.interop.pytorch.export import check, to_pytorch
+from neocog.app.cli.replacing import check_replaces
+from neocog.interop.pytorch.export import UNMARKED_WEIGHTS, WEIGHTS_MARK, check, to_pytorch
 from neocog.interop.pytorch.source import MARK
 from neocog.model.network import Network
 from neocog.text import printable
@@ -17,12 +17,9 @@ from neocog.text import printable
 def write(model: Network, wanted: Wanted) -> None:
     """Write the source of a module, and its weights beside it, after PyTorch answered images with both."""
     check_replaces(wanted.path, MARK.encode())
+    exported = wanted.path.is_file() and wanted.path.stat().st_size > 0
     weights = wanted.path.with_name(f"{wanted.path.stem}_weights.safetensors")
-    if weights.exists() and (not wanted.path.exists() or weights.samefile(wanted.source)):
-        raise CommandLineError(
-            f"{weights} is there already, and the weights of {wanted.path.name} would be written there",
-            hint="name another file with --output",
-        )
+    check_replaces(weights, WEIGHTS_MARK, *([UNMARKED_WEIGHTS] if exported else []))
     made = to_pytorch(model, weights=weights.name)
     off = None
     if find_spec("torch") is not None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.export import Wanted, check_replaces
+from neocog.app.cli.export import Wanted
 from neocog.app.cli.export_object import name_of
 from neocog.app.cli.output import emit, format_table, print_json
+from neocog.app.cli.replacing import check_replaces
+from neocog.errors import NeocogError
 from neocog.model.network import Network
+from neocog.model.writing import write_atomically
 from neocog.standalone.folder import check_folder
 from neocog.standalone.web import MARK, web_of, write_web
 from neocog.text import printable
@@ -20,11 +23,13 @@ def write(model: Network, wanted: Wanted) -> None:
     if wanted.kind == "web":
         check_folder(wanted.path)
     else:
+        if wanted.path.is_fifo():  # it would be waited for without end
+            raise NeocogError(f"{wanted.path} cannot be written: it is a fifo, not a file")
         check_replaces(wanted.path, MARK)
     with told_of_compiling(quiet=wanted.quiet):
         web = web_of(model, name)
     if wanted.kind == "html":
-        wanted.path.write_text(web.page(printable(asked), inside=True), encoding="utf-8")
+        write_atomically(wanted.path, web.page(printable(asked), inside=True).encode())
         files = [wanted.path]
     else:
         files = write_web(wanted.path, web, model, printable(asked))

@@ -16,7 +16,8 @@ from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.evaluate import SPLIT_FILE
 from neocog.app.cli.learnt import is_other_data, nothing_unseen, unseen
 from neocog.app.cli.measured import match_classes, reader_of
-from neocog.app.cli.output import count, emit, format_table, print_json
+from neocog.app.cli.output import count, emit, format_table, percent, print_json
+from neocog.app.cli.replacing import check_replaces_model
 from neocog.app.cli.verb import Verb
 from neocog.data.dataset import Dataset, Subset
 from neocog.data.resize import ImageSize
@@ -81,6 +82,8 @@ def command(
             f"{path}: what is written is a model file of neocog, not an ONNX file",
             hint="name one with --output NAME.safetensors",
         )
+    if output is not None:
+        check_replaces_model(output)
     if max_drop > 100:
         raise CommandLineError(f"--max-drop must be at most 100, got {max_drop:g}", hint="100 allows any loss")
     trained = models.open_model(model, engine, threads)
@@ -96,8 +99,8 @@ def command(
         return
     rows = [
         ("scales", f"from {count(material.learnt.images, 'training image')}"),
-        ("float32", f"{found.measure} {found.float32:.2%} of {count(found.images, f'{material.kind} image')}"),
-        ("int8", f"{found.measure} {found.int8:.2%}: {_lost(found.drop)}"),
+        ("float32", f"{found.measure} {percent(found.float32)} of {count(found.images, f'{material.kind} image')}"),
+        ("int8", f"{found.measure} {percent(found.int8)}: {_lost(found.drop)}"),
         ("model", printable(str(path))),
         ("next", f"neocog predict {printable(str(path))} IMAGE --precision int8"),
     ]

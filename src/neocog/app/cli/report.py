@@ -14,9 +14,10 @@ from neocog.app.cli.learnt import is_other_data
 from neocog.app.cli.measured import match_classes
 from neocog.app.cli.output import emit
 from neocog.app.cli.published import all_to_learn_from
+from neocog.app.cli.replacing import check_replaces
 from neocog.app.cli.trained import Outcome
 from neocog.app.cli.verb import Verb
-from neocog.app.page.files import page_file
+from neocog.app.page.files import MARK, page_file
 from neocog.app.report.answers import BATCH
 from neocog.app.report.read import read_run
 from neocog.app.report.trained import Measured, Trained
@@ -67,6 +68,8 @@ def command(
     page_file("report.js")  # before images are read, which may take minutes
     if names_a_hub(str(run)):
         raise CommandLineError(f"neocog report is about a run folder, got {run}", hint=f"try: neocog info {run}")
+    if output is not None:
+        check_replaces(output, MARK.encode(), by="neocog")
     model = models.open_model(run, engine, threads, precision=precision)
     model.graph.check_classifies("neocog report")
     folder = RunFolder(models.find_model(run).parent)

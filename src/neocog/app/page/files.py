@@ -13,6 +13,9 @@ from neocog.errors import NeocogError
 TEXTS = ("en.js", "zh.js")
 """The page's texts, a script for each language: a served page fetches the one that is read, a file holds all."""
 
+MARK = '<div id="neocog"></div>'
+"""What the beginning of each file holds that `one_file` made: where its script shows what it shows."""
+
 # What unpacks the page: a third of its size. Code that a script puts in is held against the policy as any other.
 UNPACK = """\
 const packed = Uint8Array.from(atob(document.getElementById("neocog-page").textContent), (one) => one.charCodeAt(0))
@@ -80,7 +83,7 @@ def one_file(title: str, script: str, style: str, holder: str) -> str:
 <link rel="icon" href="data:,">
 </head>
 <body>
-<div id="neocog"></div>
+{MARK}
 <noscript>This page needs JavaScript. 本页面需要启用 JavaScript。</noscript>
 {holder}
 <script type="application/octet-stream" id="neocog-page">{packed}</script>

@@ -5,7 +5,7 @@
     answers         a sentence: above or below which probability what is answered
     license         the terms of the weights that the network began with, where they are known
     source          where those weights were to be had
-    neocog          a JSON object: the metadata of a model file (docs/formats.md) without its nodes
+    neocog          a JSON object: the metadata of a model file (docs/formats.md) without its nodes and scales
 
 The last one is for neocog, which reads a file back by it; the others are for people and for other programs.
 """
@@ -29,6 +29,7 @@ def metadata_of(network: Network, input: str) -> dict[str, str]:
     """Return the metadata of a network's file, which takes `input`: name → text."""
     document = document_of(network)
     del document["nodes"]
+    document.pop("scales", None)  # by the names of layers, which a reader of the graph names anew
     origin = network.origin
     known = {} if origin is None else {LICENSE: origin.licence, SOURCE: origin.source}
     return {

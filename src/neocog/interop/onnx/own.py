@@ -109,6 +109,7 @@ def restored(
     where = f"{document.path}: the metadata entry {NEOCOG!r}"
     facts = parse_json(text, where) | {"nodes": nodes_to_json(model.graph)}
     facts.pop("views", None)
+    facts.pop("scales", None)  # which files had before: by names of layers that are others here
     if model.views != PLAIN:
         facts["views"] = model.views
     found = network_from(

@@ -24,6 +24,14 @@ from neocog.text import printable
 CLOSE = 1e-4
 """Of the largest logit: how far PyTorch's may be from the network's own."""
 
+_FORMAT = b'"format":"pt"'
+
+WEIGHTS_MARK = b'"written_by":"neocog export"'
+"""What the beginning of a file of weights holds that was written beside a module."""
+
+UNMARKED_WEIGHTS = b'{"__metadata__":{%b}' % _FORMAT
+"""The same of files from before they had a mark, and of some that others write."""
+
 _IMAGES = 4  # that PyTorch is asked about
 
 
@@ -53,7 +61,10 @@ class TorchNetwork:
         path = Path(path)
         beside = path.with_name(self.weights)
         arrays = {name: np.ascontiguousarray(np.asarray(value)) for name, value in self.state_dict.items()}
-        write_atomically(beside, save(arrays, {"format": "pt"}))
+        content = save(arrays, {"format": "pt", "written_by": "neocog export"})
+        # safetensors writes the two in any order; the same weights shall be the same bytes
+        one, other = b",".join((WEIGHTS_MARK, _FORMAT)), b",".join((_FORMAT, WEIGHTS_MARK))
+        write_atomically(beside, content.replace(one, other, 1))
         write_atomically(path, self.source.encode())
         return beside
 
