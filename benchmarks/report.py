@@ -34,14 +34,14 @@ class Report:
         facts: date, machine and versions, by name.
         rows: what was measured.
         failed: measurement and case → why there are no figures.
-        earlier: the run that gave the rows which this one did not measure, if there are any.
+        earlier: the runs that gave the rows which this one did not measure, the latest first, if there are any.
     """
 
     command: str
     facts: Mapping[str, str]
     rows: Sequence[Row]
     failed: Mapping[str, str]
-    earlier: str = ""
+    earlier: Sequence[str] = ()
 
     def joined(self, before: Mapping[str, Any]) -> Report:
         """Return this report with what it lacks from an earlier one, in the earlier one's order.
@@ -58,7 +58,10 @@ class Report:
         return replace(
             self,
             rows=[*rows, *mine.values()],
-            earlier=f"`{before['command']}` (commit {before['neocog']}, {before['date']})",
+            earlier=[
+                f"`{before['command']}` (commit {before['neocog']}, {before['date']})",
+                *before.get("earlier", ()),
+            ],
         )
 
     def as_json(self) -> dict[str, object]:
@@ -68,6 +71,7 @@ class Report:
             **self.facts,
             "rows": [row.as_json() for row in self.rows],
             "failed": dict(self.failed),
+            **({"earlier": list(self.earlier)} if self.earlier else {}),
         }
 
 
@@ -125,7 +129,11 @@ def _facts(report: Report) -> str:
         f"- versions: {', '.join(versions)}",
         f"- neocog: commit {facts.get('neocog', 'unknown')}",
         f"- command: `{report.command}`",
-        *([f"- rows that this did not measure, earlier on this machine: {report.earlier}"] if report.earlier else []),
+        *(
+            [f"- rows that this did not measure, earlier on this machine: {', '.join(report.earlier)}"]
+            if report.earlier
+            else []
+        ),
         *([f"- {ROUNDED} computes in {facts[ROUNDED]} on this processor"] if ROUNDED in facts else []),
     ]
     return "\n".join(lines)

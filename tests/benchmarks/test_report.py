@@ -71,6 +71,12 @@ def test_rows_of_an_earlier_run_fill_a_page() -> None:
     text = to_markdown(joined)
     assert "did not measure, earlier on this machine: `python -m benchmarks` (commit abc, 2000-01-01)\n" in text
     assert "- command: `python -m benchmarks --only startup`" in text
+    kept = json.loads(json.dumps(joined.as_json()))
+    again = Report("python -m benchmarks --only training", {**facts, "date": "2000-01-03"}, [WON], {}).joined(kept)
+    runs = ["`python -m benchmarks --only startup` (commit def, 2000-01-02)"]
+    runs.append("`python -m benchmarks` (commit abc, 2000-01-01)")
+    assert f"earlier on this machine: {', '.join(runs)}\n" in to_markdown(again)
+    assert again.as_json()["earlier"] == runs
 
 
 def test_rows_of_another_machine_are_refused() -> None:

@@ -1,6 +1,7 @@
 import copy
+import json
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -106,12 +107,21 @@ def test_scales_cannot_be_changed_and_copies_are_equal():
     scales = Scales(0.5, given)
     given["a"] = 1.0
     assert scales.values["a"] == 0.25
-    with pytest.raises(TypeError, match="does not support item assignment"):
+    with pytest.raises(TypeError, match="cannot be changed"):
         scales.values["a"] = 1.0  # type: ignore[index]
     for other in (pickle.loads(pickle.dumps(scales)), copy.deepcopy(scales), copy.copy(scales)):
         assert other == scales
         assert hash(other) == hash(scales)
     assert replace(scales, image=1.0) != scales
+    for change in ("clear", "popitem"):
+        with pytest.raises(TypeError, match="cannot be changed"):
+            getattr(scales.values, change)()
+    assert asdict(scales) == {"image": 0.5, "values": {"a": 0.25, "b": 3.0}}
+    assert json.loads(json.dumps(scales.values)) == dict(scales.values)
+    assert repr(scales) == "Scales(image=0.5, values={'a': 0.25, 'b': 3.0})"
+    copied = copy.deepcopy(scales.values)
+    copied["b"] = 1.0  # a copy of the mapping alone is its holder's
+    assert scales.values["b"] == 3.0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,18 @@ _FEW = 1024  # weights of a filter; with more of them, errors cancel by themselv
 _ROOM = float(1 << 29)  # for the bias, and for the products before weights are rounded, which at most doubles them
 
 
+class _Unchanging(dict[str, float]):
+    """A dict as others are, to be shown, copied and written as JSON, but for what would change it."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("scales cannot be changed; make others: Scales(image, values)")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[type[dict[str, float]], tuple[dict[str, float]]]:
+        return dict, (dict(self),)
+
+
 @dataclass(frozen=True, slots=True)
 class Scales:
     """What one step of each rounded value is worth.
@@ -83,13 +95,13 @@ class Scales:
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", _checked("the image", self.image))
         values = {name: _checked(name, value) for name, value in self.values.items()}
-        object.__setattr__(self, "values", MappingProxyType(values))
+        object.__setattr__(self, "values", _Unchanging(values))
 
     def __hash__(self) -> int:
         return hash((self.image, tuple(sorted(self.values.items()))))
 
     def __reduce__(self) -> tuple[type[Scales], tuple[float, dict[str, float]]]:
-        return Scales, (self.image, dict(self.values))  # Python can neither pickle nor copy a MappingProxyType
+        return Scales, (self.image, dict(self.values))  # which makes them unchanging anew
 
     def of(self, graph: Graph, value: int) -> np.float32:
         """Return the scale of a value of a folded graph that is rounded, or whose integers are those of one that is."""

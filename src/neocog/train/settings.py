@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from neocog.data.augment.transform import Transform
 from neocog.data.sampling import ALL, BALANCED, Sampling
 from neocog.engines.base import StepSettings
-from neocog.engines.precision import PRECISIONS, Precision
+from neocog.engines.precision import Precision
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
 from neocog.nn.followers import EMA
@@ -241,13 +241,12 @@ class TrainingSettings:
     precision: Precision = field(
         default="float32",
         metadata=described(
-            Word(PRECISIONS),
+            Word(("float32", "bfloat16", "auto")),
             Flag(
                 "precision",
                 "What to compute with: float32; bfloat16, for processors that multiply tiles of it (AMX), and slower "
                 "on others; auto, bfloat16 on those processors.",
                 "float32",
-                value="[float32|bfloat16|auto]",
             ),
             resumed="fixed",
             later=True,
@@ -258,7 +257,7 @@ class TrainingSettings:
         if self.precision == "int8":
             raise SettingError(
                 "a training computes in float32 or bfloat16, not in int8",
-                hint="leave precision out, and quantise the model when it is trained",
+                hint="leave it out, and quantise the model when it is trained",
             )
         for entry in fields(self):
             value = getattr(self, entry.name)

@@ -66,6 +66,21 @@ def test_what_is_no_precision_is_refused(run, trained_once, picture):
     assert done.code == 2
     assert "float32" in done.err
     assert "bfloat16" in done.err
+    for given, guess in {
+        "bf16": "bfloat16",
+        "float16": "bfloat16",
+        "fp-64": None,
+        "float64": None,
+        "flot32": "float32",
+    }.items():
+        told = run("predict", trained_once[0], picture, "--precision", given).err
+        assert (f"did you mean {guess}?" in told) if guess else ("did you mean" not in told)
+    for verb in ("train", "lr-find"):
+        told = run(verb, trained_once[1], "--precision", "bf16").err
+        assert "--precision must be float32, bfloat16 or auto, got 'bf16'" in told
+        assert "did you mean bfloat16?" in told
+    for verb, words in {"train": "[float32|bfloat16|auto]", "export": "[float32|int8|auto]"}.items():
+        assert words in run(verb, "--help").out
     done = run("predict", trained_once[0], picture, "--precision", "bfloat16", "--engine", "reference")
     assert done.code != 0
     assert "the reference engine computes with float64, not with bfloat16" in done.err

@@ -31,10 +31,11 @@ from neocog.model.making import check_scales
 )
 @click.option(
     "--precision",
-    type=options.WordOption(options.PRECISIONS),
+    type=options.PrecisionOption(options.PRECISIONS),
     default="auto",
     show_default=True,
-    help="Measure training and predictions in bfloat16 too: auto, where the processor multiplies tiles of it (AMX).",
+    help="Measure training and predictions in bfloat16 too: auto, where the processor multiplies tiles of it (AMX). "
+    "With --profile, what MODEL computes with; int8, where neocog quantise prepared it.",
 )
 @options.as_json
 @options.quiet

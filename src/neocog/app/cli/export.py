@@ -123,7 +123,14 @@ FORMATS = {
     help="Of object, what its functions are called: neocog_NAME_predict; of web, what its files are.  [default: the "
     "model's name]",
 )
-@options.precision
+@click.option(
+    "--precision",
+    type=options.PrecisionOption(("float32", "int8", "auto"), refused=("bfloat16",)),
+    default="float32",
+    show_default=True,
+    help="What is written computes with: float32; int8, of object, web and html, and of a model that neocog quantise "
+    "prepared; auto, float32.",
+)
 @options.threads
 @options.workers
 @options.engine

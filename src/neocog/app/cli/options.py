@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from neocog.app.cli.errors import CommandLineError, nearest
+from neocog.app.cli.errors import LONGEST, CommandLineError, nearest
 from neocog.errors import SettingError
 from neocog.reading import expanded
 
@@ -194,18 +194,21 @@ class WordOption(_WordType):
 
     Arguments:
         words: which. listing: a command that lists them, where they are too many for a message.
+        refused: words that are understood, and that the command refuses with a reason of its own: help does not offer
+            them.
     """
 
-    def __init__(self, words: Sequence[str], listing: str | None = None) -> None:
+    def __init__(self, words: Sequence[str], listing: str | None = None, *, refused: Sequence[str] = ()) -> None:
         super().__init__(words)
         self.listing = listing
+        self.refused = refused
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         words = [str(choice) for choice in self.choices]
-        for word in words:
+        for word in (*words, *self.refused):
             if _joined(word) == _joined(str(value)):
                 return word
-        guess = nearest(str(value), words)
+        guess = self._meant(str(value), words)
         name = param.opts[0] if isinstance(param, click.Option) else "NAME"
         known = " or ".join([*filter(None, [", ".join(words[:-1])]), words[-1]])
         if self.listing is not None:
@@ -213,6 +216,20 @@ class WordOption(_WordType):
         hints = [f"did you mean {guess}?"] if guess else []
         hints += [f"{self.listing} lists them"] if self.listing is not None else []
         raise CommandLineError(f"{name} must be {known}, got {value!r}", hint="; ".join(hints) or None, ctx=ctx)
+
+    def _meant(self, value: str, words: Sequence[str]) -> str | None:
+        return nearest(value, words)
+
+
+class PrecisionOption(WordOption):
+    """What to compute with. Who writes bf16 means bfloat16, and who writes float64 means nothing that there is."""
+
+    def _meant(self, value: str, words: Sequence[str]) -> str | None:
+        value = value.lower()
+        bits = re.sub(r"\D", "", value)
+        alike = [word for word in words if bits in ("", re.sub(r"\D", "", word))]
+        short = re.compile(".*".join(map(re.escape, value[:LONGEST])) + ".*")
+        return nearest(value, alike) or next((word for word in alike if value and short.fullmatch(word)), None)
 
 
 class DeviceOption(_LocationType):
@@ -275,7 +292,7 @@ def _engine_on(engine: str, device: str | None) -> str:
 
 precision = click.option(
     "--precision",
-    type=WordOption(PRECISIONS),
+    type=PrecisionOption(PRECISIONS),
     default="float32",
     show_default=True,
     help="What to compute with: float32; bfloat16, for processors that multiply tiles of it (AMX), and slower on "

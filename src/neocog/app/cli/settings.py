@@ -46,6 +46,8 @@ def setting_flags(without: Collection[str] = ()) -> Callable[[Function], Functio
 def _type_of(form: Form, flag: Flag) -> click.ParamType[Any]:
     if isinstance(form, Whole):
         return options.WholeOption(form.least, form.most if flag.most is None else flag.most)
+    if flag.name == "precision" and isinstance(form, Word):
+        return options.PrecisionOption(form.words, refused=("int8",))  # TrainingSettings says why
     if isinstance(form, Word):
         return options.WordOption(form.words)
     if isinstance(form, Real) and form.unit == "seconds":
