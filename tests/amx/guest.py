@@ -26,7 +26,7 @@ from neocog.system import ARCH_PRCTL, TILE_DATA
 
 GET_PERMISSIONS = 0x1022  # of Linux: asm/prctl.h
 PAUSE = 0.002  # seconds between two looks at a child
-LIMIT = 30.0  # seconds that a check may take: Linux counts 2.2e9 instructions for one, which take half a minute
+LIMIT = 120.0  # seconds that a check may take, of the emulated clock: four times what the longest one does
 
 
 def permitted() -> bool:
