@@ -55,6 +55,18 @@ def test_what_neocog_wrote_and_what_is_empty_is_replaced(trained_once, tmp_path)
         check_replaces_model(path)
 
 
+@pytest.mark.parametrize("verb", ["quantise", "calibrate"])
+def test_a_training_that_can_be_resumed_is_not_replaced_by_its_model(run, trained_once, tmp_path, verb):
+    path = tmp_path / "last.safetensors"
+    path.write_bytes((trained_once[0] / "last.safetensors").read_bytes())
+    before = path.read_bytes()
+    for words in ((path, trained_once[1]), (trained_once[0], trained_once[1], "-o", path)):
+        done = run(verb, *words)
+        assert done.code == 2
+        assert f"{path} holds a training that can be resumed, which a model in its place would lose" in done.err
+    assert path.read_bytes() == before
+
+
 def test_a_damaged_model_is_not_taken_for_one(trained_once, tmp_path):
     path: Path = tmp_path / "file"
     path.write_bytes((trained_once[0] / "model.safetensors").read_bytes()[:50])

@@ -81,9 +81,8 @@ def command(
             f"{path}: what is written is a model file of neocog, not an ONNX file",
             hint="name one with --output NAME.safetensors; neocog export makes an ONNX file of it",
         )
-    if output is not None:
-        check_replaces_model(output)
     trained = models.open_model(model, engine, threads, precision=precision)
+    check_replaces_model(path)
     trained.graph.check_classifies("neocog calibrate")
     if reject is not None or not trained.loss.several_labels:
         check_calibrates(trained)

@@ -82,11 +82,10 @@ def command(
             f"{path}: what is written is a model file of neocog, not an ONNX file",
             hint="name one with --output NAME.safetensors",
         )
-    if output is not None:
-        check_replaces_model(output)
     if max_drop > 100:
         raise CommandLineError(f"--max-drop must be at most 100, got {max_drop:g}", hint="100 allows any loss")
     trained = models.open_model(model, engine, threads)
+    check_replaces_model(path)
     check_quantises(trained)
     trained.graph.check_classifies("neocog quantise")
     material = material_of(trained, model, data, images, batch_size, workers, quiet=quiet)

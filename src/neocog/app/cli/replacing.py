@@ -6,7 +6,7 @@ from pathlib import Path
 
 from neocog.app.cli.errors import CommandLineError
 from neocog.errors import FormatError, NeocogError
-from neocog.model.files import read_document
+from neocog.model.files import MAX_TRAINING_HEADER, read_document
 from neocog.model.writing import check_place
 from neocog.reading import cause_of, open_file
 
@@ -43,16 +43,21 @@ def check_replaces_model(path: Path) -> None:
     """Check that a model file may be written: a new one, or in place of an empty one or of another model.
 
     Raises:
-        CommandLineError: there is another file.
+        CommandLineError: there is another file, or one from which a training can be resumed.
         NeocogError: nothing can be written there.
     """
     if not _holds_something(path):
         return
     try:
-        is_model = "class_names" in read_document(path)
+        document = read_document(path, most_header=MAX_TRAINING_HEADER)
     except FormatError:
-        is_model = False
-    if not is_model:
+        document = {}
+    if "training" in document:
+        raise CommandLineError(
+            f"{path} holds a training that can be resumed, which a model in its place would lose",
+            hint="name another file with --output",
+        )
+    if "class_names" not in document:
         raise CommandLineError(
             f"{path} is there already, and is no model file of neocog", hint="name another file with --output"
         )
