@@ -197,8 +197,13 @@ def _silence(stream_number: int) -> None:
         os.close(nowhere)
 
 
+RESERVE = 1 << 20  # bytes; allocators give as many back to the system at once
+
+
 def run_reported(action: Callable[[], object]) -> int:
     """Run `action`, report on stderr whatever ends it, and give the exit code."""
+    debugs = os.environ.get("NEOCOG_DEBUG", "") not in ("", "0")
+    reserve = bytearray(RESERVE)  # for the message, where no memory is left
     try:
         result = action()
         sys.stdout.flush()
@@ -206,7 +211,8 @@ def run_reported(action: Callable[[], object]) -> int:
     except BaseException as error:  # whatever it is, a person reads one message and no traceback
         if isinstance(error, SystemExit):
             raise
-        if os.environ.get("NEOCOG_DEBUG", "") not in ("", "0"):
+        del reserve
+        if debugs:
             traceback.print_exc()
         try:
             message, code = message_of(error)
